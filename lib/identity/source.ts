@@ -1,0 +1,96 @@
+import type { PeerRule } from './peer-rule.js';
+import type { SpiffeId } from './spiffe-id.js';
+import type { TrustDomain } from './trust-domain.js';
+import type { X509Bundle } from './x509/bundle.js';
+import type { X509Svid } from './x509/svid.js';
+
+/**
+ * How a source of identity is doing.
+ *
+ * - `pending`: nothing has come yet.
+ * - `ready`: the newest material is at hand and its stream is up.
+ * - `stale`: the stream is down; the last material serves until it expires.
+ * - `revoked`: the identity was withdrawn by its issuer; it may come back.
+ * - `failed`: for good: the address is wrong, or the endpoint does not offer the call.
+ * - `closed`: closed by its owner.
+ */
+export type SourceState = 'pending' | 'ready' | 'stale' | 'revoked' | 'failed' | 'closed';
+
+/** Where a verifier finds the bundle of a trust domain; `undefined` means: not trusted. */
+export interface X509BundleSet {
+  get(trustDomain: TrustDomain | string): X509Bundle | undefined;
+}
+
+/** One immutable state of a source. */
+export interface X509Snapshot {
+  /** Grows by one with each change; a reader that sees a gap has missed the ones between, which no longer hold. */
+  readonly sequence: number;
+  readonly state: SourceState;
+  /** The identity picked; `undefined` while there is none. */
+  readonly svid: X509Svid | undefined;
+  /** All identities, in the issuer's order. */
+  readonly svids: readonly X509Svid[];
+  readonly bundles: X509BundleSet;
+}
+
+/** A source of X.509-SVIDs and of the bundles that verify a peer's. */
+export interface X509Source {
+  readonly state: SourceState;
+  /**
+   * The identity to use now. Never waits.
+   *
+   * @throws SpiffeError `ERR_SPIFFE_SVID_NOT_READY`, `ERR_SPIFFE_SVID_EXPIRED`, `ERR_SPIFFE_SVID_REVOKED`,
+   * `ERR_SPIFFE_SOURCE_FAILED` or `ERR_SPIFFE_SOURCE_CLOSED`.
+   */
+  svid(): X509Svid;
+  /** All identities, in the issuer's order; throws as {@link X509Source.svid} does. */
+  svids(): readonly X509Svid[];
+  /** The bundles of the newest state; empty once closed, revoked or failed. */
+  readonly bundles: X509BundleSet;
+  /**
+   * The states of this source, the present one first. Each caller has a cursor of its own; a slow one gets the
+   * newest state, not every one. Ends after the state `closed` or `failed`; an abort ends it with the signal's reason.
+   */
+  updates(options?: { readonly signal?: AbortSignal }): AsyncIterable<X509Snapshot>;
+}
+
+/** What the rings above are handed: who this process is, and whom it can verify. */
+export interface Identity {
+  readonly x509: X509Source;
+}
+
+/** The part of a response that every fetch gives, whichever library made it. */
+export interface BoundResponse {
+  readonly status: number;
+  readonly ok: boolean;
+  readonly headers: { get(name: string): string | null };
+  text(): Promise<string>;
+  json(): Promise<unknown>;
+  arrayBuffer(): Promise<ArrayBuffer>;
+}
+
+/** The part of a request's options that every fetch takes. */
+export interface BoundRequestInit {
+  readonly method?: string;
+  readonly headers?: Record<string, string>;
+  readonly body?: string | Uint8Array;
+  readonly signal?: AbortSignal;
+}
+
+/** A fetch in which each origin is bound to the peer that must answer there. */
+export interface BoundFetch {
+  (url: string | URL, init?: BoundRequestInit): Promise<BoundResponse>;
+  /**
+   * The rule for whoever answers at this URL, known before anything is sent.
+   *
+   * @throws SpiffeError `ERR_SPIFFE_TARGET_NOT_BOUND` or `ERR_SPIFFE_TARGET_INSECURE`, as the request would.
+   */
+  peerRule(url: string | URL): PeerRule;
+}
+
+/** Who is at the other end of a connection, as verified when it was made. */
+export interface Peer {
+  readonly id: SpiffeId;
+  /** The certificates of the path that was verified, leaf first and anchor last, as DER. */
+  readonly chain: readonly Uint8Array[];
+}

@@ -1,0 +1,20 @@
+/**
+ * Where a long-lived object tells what happens to it. A pino logger fits as it is; so does any object with these
+ * four methods. Fields never hold a private key, a token or a PEM block.
+ */
+export interface Logger {
+  debug(fields: object, message: string): void;
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}
+
+const nothing = (): void => {};
+
+/** The logger used when none is given: it says nothing. */
+export const SILENT: Logger = Object.freeze({
+  debug: nothing,
+  info: nothing,
+  warn: nothing,
+  error: nothing,
+});
