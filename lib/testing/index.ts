@@ -1,1 +1,2 @@
-export {};
+export { type IssuedSvid, type IssueOptions, TestCa, type TestCaOptions } from './ca.js';
+export type { KeyType } from './keys.js';

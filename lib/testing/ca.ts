@@ -1,0 +1,150 @@
+import { createPublicKey } from 'node:crypto';
+import { SpiffeError } from '../errors.js';
+import { SpiffeId } from '../identity/spiffe-id.js';
+import { TrustDomain } from '../identity/trust-domain.js';
+import { quote } from '../internal/quote.js';
+import { type Authority, createAuthority, leafFields } from './authority.js';
+import { writeCertificate } from './certificate.js';
+import { type KeyType, makeKey } from './keys.js';
+
+/** Options of {@link TestCa.create}. */
+export interface TestCaOptions {
+  /** What time it is. Default: the wall clock. */
+  readonly now?: () => Date;
+  /** Life of an SVID in milliseconds, counted from now; at least 1000, cut to whole seconds. Default: one hour. */
+  readonly ttlMs?: number;
+  /** Kind of every key pair, the authority's and the workloads'. Default: `ec-p256`. */
+  readonly keyType?: KeyType;
+  /** Issues through an intermediate CA, which stands behind the leaf in each SVID. Default: `false`. */
+  readonly intermediate?: boolean;
+}
+
+/** Options of one SVID. */
+export interface IssueOptions {
+  /** Life in milliseconds; default: that of the CA. */
+  readonly ttlMs?: number;
+  /** DNS names to put beside the SPIFFE ID; the first is the subject's common name. Default: none. */
+  readonly dnsNames?: readonly string[];
+}
+
+/** An X.509-SVID as the Workload API carries it. */
+export interface IssuedSvid {
+  /** Concatenated DER, leaf first, then the intermediate if there is one. */
+  readonly certificates: Uint8Array;
+  /** PKCS#8 DER, unencrypted. */
+  readonly key: Uint8Array;
+  readonly notBefore: Date;
+  readonly notAfter: Date;
+}
+
+interface Issuer {
+  readonly root: Authority;
+  readonly signer: Authority;
+}
+
+const HOUR_MS = 3600_000;
+
+/**
+ * The signing authority of one trust domain, for development and tests: its keys are made in memory and die with the
+ * process. What it issues keeps the rules that X509-SVID sets for issuers.
+ */
+export class TestCa {
+  readonly trustDomain: TrustDomain;
+  readonly #options: Required<TestCaOptions>;
+  #issuer: Issuer;
+  #authorities: readonly Uint8Array[];
+
+  private constructor(trustDomain: TrustDomain, options: Required<TestCaOptions>) {
+    this.trustDomain = trustDomain;
+    this.#options = options;
+    this.#issuer = this.#createIssuer();
+    this.#authorities = [this.#issuer.root.certificate];
+  }
+
+  /** @throws SpiffeError `ERR_SPIFFE_TRUST_DOMAIN_INVALID`, or `ERR_SPIFFE_OPTION_INVALID` for a life under a second. */
+  static create(trustDomain: TrustDomain | string, options: TestCaOptions = {}): TestCa {
+    return new TestCa(TrustDomain.parse(trustDomain), {
+      now: options.now ?? (() => new Date()),
+      ttlMs: checkTtl(options.ttlMs ?? HOUR_MS),
+      keyType: options.keyType ?? 'ec-p256',
+      intermediate: options.intermediate ?? false,
+    });
+  }
+
+  /** The authorities of the bundle, newest first, as concatenated DER. */
+  get bundleDer(): Uint8Array {
+    return Buffer.concat(this.#authorities);
+  }
+
+  /**
+   * Issues an SVID as bytes. The key pair is made in it.
+   *
+   * @throws SpiffeError `ERR_SPIFFE_ID_INVALID`, or `ERR_SPIFFE_OPTION_INVALID` when the ID lies in another trust
+   * domain, has no path (X509-SVID 3.1), or the life is under a second.
+   */
+  issueDer(id: SpiffeId | string, options: IssueOptions = {}): IssuedSvid {
+    const subject = this.#checkId(id);
+    const { signer, root } = this.#issuer;
+    const key = makeKey(this.#options.keyType);
+    const fields = leafFields(signer, {
+      id: subject,
+      publicKey: createPublicKey(key),
+      now: this.#options.now(),
+      ttlMs: options.ttlMs === undefined ? this.#options.ttlMs : checkTtl(options.ttlMs),
+      dnsNames: options.dnsNames ?? [],
+    });
+    const leaf = writeCertificate(fields);
+    return {
+      certificates: signer === root ? leaf : Buffer.concat([leaf, signer.certificate]),
+      key: key.export({ type: 'pkcs8', format: 'der' }),
+      notBefore: fields.notBefore,
+      notAfter: fields.notAfter,
+    };
+  }
+
+  /**
+   * Makes a new authority, which signs from now on. The old ones stay in the bundle, so that what they signed is still
+   * believed, unless `keepOld` is `false`.
+   */
+  rotate(options: { readonly keepOld?: boolean } = {}): void {
+    this.#issuer = this.#createIssuer();
+    const old = (options.keepOld ?? true) ? this.#authorities : [];
+    this.#authorities = [this.#issuer.root.certificate, ...old];
+  }
+
+  #createIssuer(): Issuer {
+    const { keyType, intermediate } = this.#options;
+    const now = this.#options.now();
+    const root = createAuthority(this.trustDomain, { now, keyType });
+    const signer = intermediate
+      ? createAuthority(this.trustDomain, { now, keyType, issuer: root })
+      : root;
+    return { root, signer };
+  }
+
+  #checkId(id: SpiffeId | string): SpiffeId {
+    const subject = id instanceof SpiffeId ? id : SpiffeId.parse(id);
+    if (!subject.memberOf(this.trustDomain)) {
+      throw new SpiffeError(
+        'ERR_SPIFFE_OPTION_INVALID',
+        `cannot issue an SVID for ${subject.toString()}: this CA is the authority of ${this.trustDomain.name}; give an ID below ${this.trustDomain.idString}`,
+      );
+    }
+    // X509-SVID 3.1: a leaf's SPIFFE ID has a path.
+    if (subject.path === '') {
+      throw new SpiffeError(
+        'ERR_SPIFFE_OPTION_INVALID',
+        `cannot issue an SVID for ${subject.toString()}: a workload's ID has a path (X509-SVID 3.1); add one`,
+      );
+    }
+    return subject;
+  }
+}
+
+function checkTtl(ttlMs: number): number {
+  if (Number.isSafeInteger(ttlMs) && ttlMs >= 1000) return ttlMs;
+  throw new SpiffeError(
+    'ERR_SPIFFE_OPTION_INVALID',
+    `cannot issue with a life of ${typeof ttlMs === 'number' ? ttlMs : quote(ttlMs)} ms: certificates count in seconds; give a whole number of milliseconds from 1000`,
+  );
+}
