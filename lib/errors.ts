@@ -2,7 +2,7 @@
  * Every stable error code. Adding one is a minor change, renaming or removing one a major change;
  * decide on the code, never on the text of a message.
  */
-export const SPIFFE_ERROR_CODES = Object.freeze([
+const CODES = [
   // What the caller gave
   'ERR_SPIFFE_OPTION_INVALID',
   'ERR_SPIFFE_ID_INVALID',
@@ -41,10 +41,13 @@ export const SPIFFE_ERROR_CODES = Object.freeze([
   'ERR_SPIFFE_TARGET_NOT_BOUND',
   'ERR_SPIFFE_TARGET_INSECURE',
   'ERR_SPIFFE_REDIRECT_REFUSED',
-] as const);
+] as const;
+
+/** All of them, frozen. */
+export const SPIFFE_ERROR_CODES: readonly SpiffeErrorCode[] = Object.freeze([...CODES]);
 
 /** A stable error code of this library. */
-export type SpiffeErrorCode = (typeof SPIFFE_ERROR_CODES)[number];
+export type SpiffeErrorCode = (typeof CODES)[number];
 
 /** What a {@link SpiffeError} carries beside its code and message. */
 export interface SpiffeErrorOptions {
@@ -67,7 +70,10 @@ export class SpiffeError extends Error {
 
   /** @param message - what was attempted, with which input, what is wrong with it, what to do. */
   constructor(code: SpiffeErrorCode, message: string, options: SpiffeErrorOptions = {}) {
-    super(`${message} [${code}]`, options.cause === undefined ? undefined : { cause: options.cause });
+    super(
+      `${message} [${code}]`,
+      options.cause === undefined ? undefined : { cause: options.cause },
+    );
     this.code = code;
     if (options.grpcStatus !== undefined) this.grpcStatus = options.grpcStatus;
   }

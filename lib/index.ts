@@ -1,5 +1,30 @@
-export { SPIFFE_ERROR_CODES, SpiffeError, type SpiffeErrorCode, type SpiffeErrorOptions } from './errors.js';
-export { ANY_SPIFFE_ID, type PeerPredicate, type PeerRule, parsePeerRule } from './identity/peer-rule.js';
+export {
+  SPIFFE_ERROR_CODES,
+  SpiffeError,
+  type SpiffeErrorCode,
+  type SpiffeErrorOptions,
+} from './errors.js';
+export {
+  ANY_SPIFFE_ID,
+  type PeerPredicate,
+  type PeerRule,
+  parsePeerRule,
+} from './identity/peer-rule.js';
+export type {
+  BoundFetch,
+  BoundRequestInit,
+  BoundResponse,
+  Identity,
+  Peer,
+  SourceState,
+  X509BundleSet,
+  X509Snapshot,
+  X509Source,
+} from './identity/source.js';
 export { SpiffeId } from './identity/spiffe-id.js';
 export { TrustDomain } from './identity/trust-domain.js';
+export { X509Bundle } from './identity/x509/bundle.js';
+export { X509Bundles } from './identity/x509/bundles.js';
+export { X509Svid } from './identity/x509/svid.js';
+export { verifyX509Svid } from './identity/x509/verify.js';
 export type { Logger } from './log.js';

@@ -23,7 +23,12 @@ export type PeerPredicate = (id: SpiffeId) => boolean;
  *
  * Comparison is exact and case-sensitive, and a trust domain is always named: none is matched by pattern.
  */
-export type PeerRule = string | SpiffeId | readonly (string | SpiffeId)[] | typeof ANY_SPIFFE_ID | PeerPredicate;
+export type PeerRule =
+  | string
+  | SpiffeId
+  | readonly (string | SpiffeId)[]
+  | typeof ANY_SPIFFE_ID
+  | PeerPredicate;
 
 /**
  * Parses a rule once, so that a bad one fails where it is written and not at the first handshake.
@@ -36,7 +41,8 @@ export function parsePeerRule(rule: PeerRule): PeerPredicate {
   if (rule === ANY_SPIFFE_ID) return () => true;
   if (typeof rule === 'function') return strict(rule);
   if (!Array.isArray(rule)) return parseOne(rule as string | SpiffeId);
-  if (rule.length === 0) throw invalid('an empty list would refuse every peer; name at least one SPIFFE ID');
+  if (rule.length === 0)
+    throw invalid('an empty list would refuse every peer; name at least one SPIFFE ID');
   // A copy: the rule is what it was when it was given.
   const parts = Array.from(rule as readonly (string | SpiffeId)[], parseOne);
   return (id) => parts.some((part) => part(id));
@@ -58,7 +64,10 @@ function strict(rule: PeerPredicate): PeerPredicate {
     const answer: unknown = rule(id);
     if (typeof answer !== 'boolean') {
       // A promise is truthy: taken as an answer it would let everyone in.
-      throw new SpiffeError('ERR_SPIFFE_PEER_RULE_FAILED', `the peer rule ${describePeerRule(rule)} answered ${quote(answer)} for ${id}, not true or false; a rule is synchronous`);
+      throw new SpiffeError(
+        'ERR_SPIFFE_PEER_RULE_FAILED',
+        `the peer rule ${describePeerRule(rule)} answered ${quote(answer)} for ${id}, not true or false; a rule is synchronous`,
+      );
     }
     return answer;
   };
@@ -67,7 +76,9 @@ function strict(rule: PeerPredicate): PeerPredicate {
 function parseOne(rule: string | SpiffeId): PeerPredicate {
   if (rule instanceof SpiffeId) return (id) => id.equals(rule);
   if (typeof rule !== 'string') {
-    throw invalid(`${quote(rule)} is none of: a SPIFFE ID, a pattern, a list of these, ANY_SPIFFE_ID, a function`);
+    throw invalid(
+      `${quote(rule)} is none of: a SPIFFE ID, a pattern, a list of these, ANY_SPIFFE_ID, a function`,
+    );
   }
   if (!rule.includes('*')) {
     const exact = parseId(rule, rule);
@@ -81,7 +92,10 @@ function parsePattern(pattern: string): PeerPredicate {
   const open = parts.at(-1) === '**';
   if (open) parts.pop();
   // With `x` in place of each `*` the pattern must be a SPIFFE ID: every other rule of the standard holds for it.
-  const stand = parseId(parts.map((part, at) => (part === '*' && at > 2 ? 'x' : part)).join('/'), pattern);
+  const stand = parseId(
+    parts.map((part, at) => (part === '*' && at > 2 ? 'x' : part)).join('/'),
+    pattern,
+  );
   const domain = stand.trustDomain;
   const wanted = parts.slice(3);
   return (id) => {
@@ -104,5 +118,7 @@ function parseId(text: string, shown: string): SpiffeId {
 }
 
 function invalid(why: string, cause?: unknown): SpiffeError {
-  return new SpiffeError('ERR_SPIFFE_PEER_RULE_INVALID', `cannot use this peer rule: ${why}`, { cause });
+  return new SpiffeError('ERR_SPIFFE_PEER_RULE_INVALID', `cannot use this peer rule: ${why}`, {
+    cause,
+  });
 }

@@ -32,7 +32,10 @@ export class SpiffeId {
     const name = match?.[1];
     const path = match?.[2] ?? '';
     if (name === undefined || (path.includes('/.') && DOT_SEGMENT.test(path))) {
-      throw new SpiffeError('ERR_SPIFFE_ID_INVALID', `cannot parse ${quote(text)} as a SPIFFE ID: ${whyNot(text)}`);
+      throw new SpiffeError(
+        'ERR_SPIFFE_ID_INVALID',
+        `cannot parse ${quote(text)} as a SPIFFE ID: ${whyNot(text)}`,
+      );
     }
     return new SpiffeId(TrustDomain.parse(name), path);
   }
@@ -46,7 +49,12 @@ export class SpiffeId {
   static of(trustDomain: TrustDomain | string, ...segments: readonly string[]): SpiffeId {
     const domain = TrustDomain.parse(trustDomain);
     for (const segment of segments) {
-      if (typeof segment !== 'string' || !SEGMENT.test(segment) || segment === '.' || segment === '..') {
+      if (
+        typeof segment !== 'string' ||
+        !SEGMENT.test(segment) ||
+        segment === '.' ||
+        segment === '..'
+      ) {
         throw new SpiffeError(
           'ERR_SPIFFE_ID_INVALID',
           `cannot build a SPIFFE ID from the segment ${quote(segment)}: ${whyNotSegment(segment)}`,
@@ -55,7 +63,10 @@ export class SpiffeId {
     }
     const path = segments.map((segment) => `/${segment}`).join('');
     if (domain.idString.length + path.length > LONGEST) {
-      throw new SpiffeError('ERR_SPIFFE_ID_INVALID', `cannot build a SPIFFE ID below ${domain.name}: it would be longer than 2048 bytes (SPIFFE-ID 2.3)`);
+      throw new SpiffeError(
+        'ERR_SPIFFE_ID_INVALID',
+        `cannot build a SPIFFE ID below ${domain.name}: it would be longer than 2048 bytes (SPIFFE-ID 2.3)`,
+      );
     }
     return new SpiffeId(domain, path);
   }
@@ -89,15 +100,19 @@ function whyNot(text: unknown): string {
   if (typeof text !== 'string') return 'it is not a string';
   if (text === '') return 'it is empty';
   if (text.length > LONGEST) return 'it is longer than 2048 bytes (SPIFFE-ID 2.3)';
-  if (!text.startsWith('spiffe://')) return 'it does not begin with spiffe:// in lower case (SPIFFE-ID 2)';
+  if (!text.startsWith('spiffe://'))
+    return 'it does not begin with spiffe:// in lower case (SPIFFE-ID 2)';
   const rest = text.slice('spiffe://'.length);
-  if (rest.includes('?') || rest.includes('#')) return 'a query or fragment is not allowed (SPIFFE-ID 2)';
+  if (rest.includes('?') || rest.includes('#'))
+    return 'a query or fragment is not allowed (SPIFFE-ID 2)';
   const [authority = '', ...segments] = rest.split('/');
   if (authority === '') return 'the trust domain is missing (SPIFFE-ID 2)';
-  if (authority.includes('@') || authority.includes(':')) return 'user info and port are not allowed (SPIFFE-ID 2.1)';
+  if (authority.includes('@') || authority.includes(':'))
+    return 'user info and port are not allowed (SPIFFE-ID 2.1)';
   if (/[A-Z]/.test(authority)) return 'the trust domain must be lower case (SPIFFE-ID 2.1)';
   if (authority.length > 255) return 'the trust domain is longer than 255 bytes (SPIFFE-ID 2.3)';
-  if (!/^[a-z0-9._-]+$/.test(authority)) return 'only a-z 0-9 . - _ are allowed in the trust domain (SPIFFE-ID 2.1)';
+  if (!/^[a-z0-9._-]+$/.test(authority))
+    return 'only a-z 0-9 . - _ are allowed in the trust domain (SPIFFE-ID 2.1)';
   if (segments.at(-1) === '') return 'a trailing slash is not allowed (SPIFFE-ID 2.2)';
   return whyNotSegment(segments.find((s) => !SEGMENT.test(s) || s === '.' || s === '..'));
 }

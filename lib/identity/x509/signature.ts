@@ -1,0 +1,93 @@
+import { constants, type KeyObject, type VerifyKeyObjectInput, verify } from 'node:crypto';
+import * as der from '../../internal/der.js';
+import type { KeyKind } from './key-kind.js';
+
+/** How a certificate is signed: the digest, the kinds of key that can have made it, and what OpenSSL must be told. */
+export interface SignatureAlgorithm {
+  readonly digest: 'sha256' | 'sha384' | 'sha512';
+  readonly keyKinds: readonly KeyKind[];
+  readonly saltLength?: number;
+}
+
+const EC = (digest: SignatureAlgorithm['digest']): SignatureAlgorithm => ({
+  digest,
+  keyKinds: ['ec'],
+});
+const RSA = (digest: SignatureAlgorithm['digest']): SignatureAlgorithm => ({
+  digest,
+  keyKinds: ['rsa'],
+});
+
+const ALGORITHMS: ReadonlyMap<string, SignatureAlgorithm> = new Map([
+  ['1.2.840.10045.4.3.2', EC('sha256')],
+  ['1.2.840.10045.4.3.3', EC('sha384')],
+  ['1.2.840.10045.4.3.4', EC('sha512')],
+  ['1.2.840.113549.1.1.11', RSA('sha256')],
+  ['1.2.840.113549.1.1.12', RSA('sha384')],
+  ['1.2.840.113549.1.1.13', RSA('sha512')],
+]);
+const PSS = '1.2.840.113549.1.1.10';
+const MGF1 = '1.2.840.113549.1.1.8';
+const DIGESTS: ReadonlyMap<string, SignatureAlgorithm['digest']> = new Map([
+  ['2.16.840.1.101.3.4.2.1', 'sha256'],
+  ['2.16.840.1.101.3.4.2.2', 'sha384'],
+  ['2.16.840.1.101.3.4.2.3', 'sha512'],
+]);
+
+/** The algorithm that an AlgorithmIdentifier names; `undefined` for one that is not accepted, SHA-1 among them. */
+export function readSignatureAlgorithm(element: der.Der): SignatureAlgorithm | undefined {
+  const reader = element.children();
+  const oid = der.readOid(
+    reader.take(der.OID, 'the signature algorithm'),
+    'the signature algorithm',
+  );
+  if (oid === PSS) return readPss(reader);
+  const algorithm = ALGORITHMS.get(oid);
+  // RFC 5758 §3.2: ECDSA has no parameters; RFC 4055 §5: PKCS#1 has NULL.
+  if (algorithm?.keyKinds[0] === 'rsa')
+    reader.take(der.NULL, 'the NULL of the signature algorithm');
+  if (algorithm !== undefined) reader.finish('the signature algorithm');
+  return algorithm;
+}
+
+/** RFC 4055 §3.1. The defaults are SHA-1, so digest, mask and salt must all be said. */
+function readPss(reader: der.DerReader): SignatureAlgorithm | undefined {
+  const parameters = reader.take(der.SEQUENCE, 'the PSS parameters').children();
+  reader.finish('the signature algorithm');
+  const hash = parameters.optional(der.context(0), 'the PSS digest')?.children();
+  const mask = parameters.optional(der.context(1), 'the PSS mask')?.children();
+  const salt = parameters.optional(der.context(2), 'the PSS salt length')?.children();
+  if (hash === undefined || mask === undefined || salt === undefined || !parameters.done)
+    return undefined;
+  const digest = readDigest(hash.take(der.SEQUENCE, 'the PSS digest'));
+  const generator = mask.take(der.SEQUENCE, 'the PSS mask').children();
+  const isMgf1 = der.readOid(generator.take(der.OID, 'the PSS mask'), 'the PSS mask') === MGF1;
+  const maskDigest = readDigest(generator.take(der.SEQUENCE, 'the PSS mask digest'));
+  const saltLength = der.readCount(
+    salt.take(der.INTEGER, 'the PSS salt length'),
+    'the PSS salt length',
+  );
+  if (digest === undefined || !isMgf1 || maskDigest !== digest) return undefined;
+  return { digest, keyKinds: ['rsa', 'rsa-pss'], saltLength };
+}
+
+function readDigest(element: der.Der): SignatureAlgorithm['digest'] | undefined {
+  return DIGESTS.get(der.readOid(element.children().take(der.OID, 'a digest'), 'a digest'));
+}
+
+/** Whether `key` made `signature` over `data`. A key of another kind than the algorithm's never did. */
+export function verifySignature(
+  algorithm: SignatureAlgorithm,
+  kind: KeyKind,
+  key: KeyObject,
+  data: Uint8Array,
+  signature: Uint8Array,
+): boolean {
+  if (!algorithm.keyKinds.includes(kind)) return false;
+  const input: VerifyKeyObjectInput = { key };
+  if (algorithm.saltLength !== undefined) {
+    input.padding = constants.RSA_PKCS1_PSS_PADDING;
+    input.saltLength = algorithm.saltLength;
+  }
+  return verify(algorithm.digest, data, input, signature);
+}

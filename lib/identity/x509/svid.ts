@@ -1,0 +1,109 @@
+import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
+import { SpiffeError } from '../../errors.js';
+import * as der from '../../internal/der.js';
+import type { SpiffeId } from '../spiffe-id.js';
+import { Certificate } from './certificate.js';
+import { leafId } from './leaf.js';
+
+/**
+ * An X.509-SVID of our own: certificates and the private key that belongs to them. Immutable. The key is reached by
+ * {@link X509Svid.privateKey} alone; `JSON.stringify`, `util.inspect` and loggers never show it.
+ */
+export class X509Svid {
+  readonly id: SpiffeId;
+  /** What the issuer says the identity is for; empty when it says nothing. */
+  readonly hint: string;
+  /** DER certificates, the leaf first. */
+  readonly certificates: readonly Uint8Array[];
+  /** The leaf is valid from this instant, */
+  readonly notBefore: Date;
+  /** to this one, both included. */
+  readonly notAfter: Date;
+  /** The leaf's serial number in hexadecimal. */
+  readonly serialNumber: string;
+  readonly #key: KeyObject;
+
+  private constructor(
+    id: SpiffeId,
+    chain: readonly Certificate[],
+    leaf: Certificate,
+    key: KeyObject,
+    hint: string,
+  ) {
+    this.id = id;
+    this.hint = hint;
+    this.certificates = Object.freeze(chain.map((certificate) => certificate.der));
+    this.notBefore = new Date(leaf.notBefore);
+    this.notAfter = new Date(leaf.notAfter);
+    this.serialNumber = Buffer.from(leaf.serialNumber).toString('hex');
+    this.#key = key;
+    Object.freeze(this);
+  }
+
+  /**
+   * Takes an SVID in the form of the Workload API and holds it to the same rules as a peer's (X509-SVID §2 to §5);
+   * whether it is valid now and whom it chains to is for the one who verifies it.
+   *
+   * @param certificates - DER certificates one after another, the leaf first.
+   * @param key - the leaf's private key, PKCS#8 DER without encryption.
+   * @throws SpiffeError `ERR_SPIFFE_X509_SVID_INVALID`; its message and cause never hold the key.
+   */
+  static fromDer(
+    certificates: Uint8Array,
+    key: Uint8Array,
+    options: { readonly hint?: string } = {},
+  ): X509Svid {
+    const chain = decodeChain(certificates);
+    const leaf = chain[0];
+    if (leaf === undefined) throw invalid('there is no certificate');
+    const id = leafId(leaf);
+    // X509-SVID §3.2: what is presented beyond the leaf are signing certificates.
+    if (chain.slice(1).some((certificate) => !certificate.ca))
+      throw invalid(`a certificate of ${id} beyond the leaf is not a CA's (X509-10)`);
+    const privateKey = readKey(key, id);
+    if (!createPublicKey(privateKey).equals(publicKeyOf(leaf, id)))
+      throw invalid(`the private key does not belong to the leaf of ${id} (WLA-19)`);
+    return new X509Svid(id, chain, leaf, privateKey, options.hint ?? '');
+  }
+
+  /** The private key. Whoever has it is this workload. */
+  get privateKey(): KeyObject {
+    return this.#key;
+  }
+}
+
+function decodeChain(certificates: Uint8Array): Certificate[] {
+  try {
+    return Certificate.decodeAll(Uint8Array.from(certificates));
+  } catch (cause) {
+    throw invalid(
+      `the bytes are not DER certificates one after another: ${(cause as Error).message}`,
+      cause,
+    );
+  }
+}
+
+function publicKeyOf(leaf: Certificate, id: SpiffeId): KeyObject {
+  try {
+    return leaf.publicKey;
+  } catch (cause) {
+    throw invalid(`the public key of the leaf of ${id} is broken`, cause);
+  }
+}
+
+/** PKCS#8 DER and nothing behind it; Node itself would read PEM as well, and ignore what follows. */
+function readKey(bytes: Uint8Array, id: SpiffeId): KeyObject {
+  try {
+    der.readDer(bytes, der.SEQUENCE, 'the private key');
+    return createPrivateKey({ key: Buffer.from(bytes), format: 'der', type: 'pkcs8' });
+  } catch {
+    // The cause is left out: it was made from the key's bytes.
+    throw invalid(`the private key of ${id} is not unencrypted PKCS#8 DER (WLA-17)`);
+  }
+}
+
+function invalid(why: string, cause?: unknown): SpiffeError {
+  return new SpiffeError('ERR_SPIFFE_X509_SVID_INVALID', `cannot use an X.509-SVID: ${why}`, {
+    cause,
+  });
+}

@@ -1,0 +1,63 @@
+import { SpiffeError } from '../../errors.js';
+import { DerError } from '../../internal/der.js';
+import type { Peer, X509BundleSet } from '../source.js';
+import { anchorsOf } from './bundle.js';
+import { Certificate } from './certificate.js';
+import { leafId } from './leaf.js';
+import { findPath } from './path.js';
+
+/** A longer chain is refused unread (the limit is ours; SPIRE's chains hold two or three). */
+export const MAX_CHAIN_LENGTH = 16;
+
+/**
+ * Decides whether a chain of certificates is a valid X.509-SVID now: the one function that both roles of the TLS
+ * gate ask. The leaf must meet the standard's rules, and a path of RFC 5280 §6 must lead to an authority in the bundle
+ * of the leaf's own trust domain; no other bundle is looked at.
+ *
+ * @param chain - DER certificates, the leaf first, the others in any order.
+ * @param options - `now`: the instant for which to decide; the wall clock unless given.
+ * @returns the verified ID, and the path from the leaf to the authority.
+ * @throws SpiffeError `ERR_SPIFFE_X509_SVID_INVALID` when it is not an X.509-SVID at all,
+ * `ERR_SPIFFE_BUNDLE_NOT_FOUND` when its trust domain is unknown, `ERR_SPIFFE_X509_EXPIRED` when it is not valid at
+ * that instant, `ERR_SPIFFE_X509_UNTRUSTED` when no path leads to an authority.
+ */
+export function verifyX509Svid(
+  chain: readonly Uint8Array[],
+  bundles: X509BundleSet,
+  options: { readonly now?: Date } = {},
+): Peer {
+  const now = (options.now ?? new Date()).getTime();
+  if (chain.length > MAX_CHAIN_LENGTH)
+    throw invalid(`the chain holds ${chain.length} certificates, more than ${MAX_CHAIN_LENGTH}`);
+  const [leaf, ...others] = decode(chain);
+  if (leaf === undefined) throw invalid('the chain is empty');
+  const id = leafId(leaf);
+  const bundle = bundles.get(id.trustDomain);
+  // X509-30: the bundle of the leaf's own trust domain, and nothing else, can vouch for it.
+  if (bundle === undefined) {
+    throw new SpiffeError(
+      'ERR_SPIFFE_BUNDLE_NOT_FOUND',
+      `cannot verify ${id}: there is no bundle for the trust domain ${id.trustDomain}; is it federated with ours?`,
+    );
+  }
+  const path = findPath(leaf, others, anchorsOf(bundle), now);
+  if ('refusal' in path) throw new SpiffeError(path.code, `cannot verify ${id}: ${path.refusal}`);
+  return { id, chain: path.certificates.map((certificate) => certificate.der) };
+}
+
+function decode(chain: readonly Uint8Array[]): Certificate[] {
+  return chain.map((bytes, at) => {
+    try {
+      return Certificate.decode(bytes);
+    } catch (cause) {
+      if (!(cause instanceof DerError)) throw cause;
+      throw invalid(`certificate ${at} of the chain cannot be decoded: ${cause.message}`, cause);
+    }
+  });
+}
+
+function invalid(why: string, cause?: unknown): SpiffeError {
+  return new SpiffeError('ERR_SPIFFE_X509_SVID_INVALID', `not a valid X.509-SVID: ${why}`, {
+    cause,
+  });
+}
