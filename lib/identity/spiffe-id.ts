@@ -107,6 +107,7 @@ function whyNot(text: unknown): string {
     return 'a query or fragment is not allowed (SPIFFE-ID 2)';
   const [authority = '', ...segments] = rest.split('/');
   if (authority === '') return 'the trust domain is missing (SPIFFE-ID 2)';
+  if (authority.startsWith('[')) return 'an IPv6 address is not a trust domain (SPIFFE-ID 2.1)';
   if (authority.includes('@') || authority.includes(':'))
     return 'user info and port are not allowed (SPIFFE-ID 2.1)';
   if (/[A-Z]/.test(authority)) return 'the trust domain must be lower case (SPIFFE-ID 2.1)';

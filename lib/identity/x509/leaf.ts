@@ -1,4 +1,5 @@
 import { SpiffeError } from '../../errors.js';
+import { quote } from '../../internal/quote.js';
 import { SpiffeId } from '../spiffe-id.js';
 import { type Certificate, CRL_SIGN, DIGITAL_SIGNATURE, KEY_CERT_SIGN } from './certificate.js';
 
@@ -47,7 +48,7 @@ function parse(uri: string): SpiffeId {
   try {
     return SpiffeId.parse(uri);
   } catch (cause) {
-    throw invalid("the leaf's URI is not a SPIFFE ID (X509-08)", cause);
+    throw invalid(`the leaf's URI ${quote(uri)} is not a SPIFFE ID (X509-08)`, cause);
   }
 }
 
