@@ -2,6 +2,8 @@ import { createPublicKey } from 'node:crypto';
 import { SpiffeError } from '../errors.js';
 import { SpiffeId } from '../identity/spiffe-id.js';
 import { TrustDomain } from '../identity/trust-domain.js';
+import { X509Bundle } from '../identity/x509/bundle.js';
+import { X509Svid } from '../identity/x509/svid.js';
 import { quote } from '../internal/quote.js';
 import { type Authority, createAuthority, leafFields } from './authority.js';
 import { writeCertificate } from './certificate.js';
@@ -27,14 +29,26 @@ export interface IssueOptions {
   readonly dnsNames?: readonly string[];
 }
 
-/** An X.509-SVID as the Workload API carries it. */
-export interface IssuedSvid {
+/** An X.509-SVID as the Workload API carries it. Its key is reached by name alone: nothing that prints shows it. */
+export class IssuedSvid {
   /** Concatenated DER, leaf first, then the intermediate if there is one. */
   readonly certificates: Uint8Array;
-  /** PKCS#8 DER, unencrypted. */
-  readonly key: Uint8Array;
   readonly notBefore: Date;
   readonly notAfter: Date;
+  readonly #key: Uint8Array;
+
+  /** @internal */
+  constructor(certificates: Uint8Array, key: Uint8Array, notBefore: Date, notAfter: Date) {
+    this.certificates = certificates;
+    this.notBefore = notBefore;
+    this.notAfter = notAfter;
+    this.#key = key;
+  }
+
+  /** The private key: PKCS#8 DER, unencrypted. */
+  get key(): Uint8Array {
+    return this.#key;
+  }
 }
 
 interface Issuer {
@@ -52,13 +66,13 @@ export class TestCa {
   readonly trustDomain: TrustDomain;
   readonly #options: Required<TestCaOptions>;
   #issuer: Issuer;
-  #authorities: readonly Uint8Array[];
+  #authorities: readonly Authority[];
 
   private constructor(trustDomain: TrustDomain, options: Required<TestCaOptions>) {
     this.trustDomain = trustDomain;
     this.#options = options;
     this.#issuer = this.#createIssuer();
-    this.#authorities = [this.#issuer.root.certificate];
+    this.#authorities = [this.#issuer.root];
   }
 
   /** @throws SpiffeError `ERR_SPIFFE_TRUST_DOMAIN_INVALID`, or `ERR_SPIFFE_OPTION_INVALID` for a life under a second. */
@@ -71,9 +85,29 @@ export class TestCa {
     });
   }
 
-  /** The authorities of the bundle, newest first, as concatenated DER. */
+  /** The bundle of this trust domain as it is now: the authorities, newest first. */
+  get bundle(): X509Bundle {
+    return X509Bundle.fromDer(this.trustDomain, this.bundleDer);
+  }
+
+  /** The same as the Workload API carries it: concatenated DER. */
   get bundleDer(): Uint8Array {
-    return Buffer.concat(this.#authorities);
+    return Buffer.concat(this.#authorities.map(({ certificate }) => certificate));
+  }
+
+  /** What signs at present, with its private key: the intermediate if there is one, else the root. */
+  get authority(): Authority {
+    return this.#issuer.signer;
+  }
+
+  /**
+   * Issues an SVID. The key pair is made in it.
+   *
+   * @throws SpiffeError as {@link TestCa.issueDer} does.
+   */
+  issue(id: SpiffeId | string, options: IssueOptions & { readonly hint?: string } = {}): X509Svid {
+    const { certificates, key } = this.issueDer(id, options);
+    return X509Svid.fromDer(certificates, key, { hint: options.hint ?? '' });
   }
 
   /**
@@ -94,22 +128,23 @@ export class TestCa {
       dnsNames: options.dnsNames ?? [],
     });
     const leaf = writeCertificate(fields);
-    return {
-      certificates: signer === root ? leaf : Buffer.concat([leaf, signer.certificate]),
-      key: key.export({ type: 'pkcs8', format: 'der' }),
-      notBefore: fields.notBefore,
-      notAfter: fields.notAfter,
-    };
+    return new IssuedSvid(
+      signer === root ? leaf : Buffer.concat([leaf, signer.certificate]),
+      key.export({ type: 'pkcs8', format: 'der' }),
+      fields.notBefore,
+      fields.notAfter,
+    );
   }
 
   /**
-   * Makes a new authority, which signs from now on. The old ones stay in the bundle, so that what they signed is still
-   * believed, unless `keepOld` is `false`.
+   * Makes a new authority, which signs from now on. The old ones stay in the bundle until they expire, so that what
+   * they signed is still believed, unless `keepOld` is `false`.
    */
   rotate(options: { readonly keepOld?: boolean } = {}): void {
     this.#issuer = this.#createIssuer();
+    const now = this.#options.now();
     const old = (options.keepOld ?? true) ? this.#authorities : [];
-    this.#authorities = [this.#issuer.root.certificate, ...old];
+    this.#authorities = [this.#issuer.root, ...old.filter(({ notAfter }) => notAfter > now)];
   }
 
   #createIssuer(): Issuer {
