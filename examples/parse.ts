@@ -1,0 +1,3 @@
+import { SpiffeId } from 'agent-spiffe';
+
+console.log(String(SpiffeId.parse('spiffe://example.org/agent')));
