@@ -28,3 +28,7 @@ export { X509Bundles } from './identity/x509/bundles.js';
 export { X509Svid } from './identity/x509/svid.js';
 export { verifyX509Svid } from './identity/x509/verify.js';
 export type { Logger } from './log.js';
+export {
+  parseWorkloadApiAddress,
+  type WorkloadApiAddress,
+} from './sources/workload-api/address.js';
