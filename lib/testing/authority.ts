@@ -26,6 +26,7 @@ export interface Authority {
   /** Its subject, a Name as DER. */
   readonly name: Uint8Array;
   readonly keyId: Uint8Array;
+  readonly notBefore: Date;
   readonly notAfter: Date;
 }
 
@@ -78,6 +79,7 @@ export function createAuthority(
     key,
     name: fields.subject,
     keyId,
+    notBefore: fields.notBefore,
     notAfter: fields.notAfter,
   };
 }

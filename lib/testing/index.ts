@@ -1,4 +1,14 @@
+export type { Clock, ClockTimer } from '../internal/clock.js';
+export type {
+  X509BundlesResponse,
+  X509SvidEntry,
+  X509SvidResponse,
+} from '../sources/workload-api/proto.js';
 export type { Authority } from './authority.js';
 export { type IssuedSvid, type IssueOptions, TestCa, type TestCaOptions } from './ca.js';
+export type { ReceivedCall } from './call-log.js';
 export { FakeClock } from './clock.js';
+export type { IdentityState, ServedIdentity } from './identities.js';
 export type { KeyType } from './keys.js';
+export type { Corruption } from './message-stream.js';
+export { WorkloadApiServer, type WorkloadApiServerOptions } from './workload-api-server.js';
