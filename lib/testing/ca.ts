@@ -13,7 +13,7 @@ import { type KeyType, makeKey } from './keys.js';
 export interface TestCaOptions {
   /** What time it is. Default: the wall clock. */
   readonly now?: () => Date;
-  /** Life of an SVID in milliseconds, counted from now; at least 1000, cut to whole seconds. Default: one hour. */
+  /** Life of an SVID in milliseconds, counted from now; from 1000 to 182 days, cut to whole seconds. Default: one hour. */
   readonly ttlMs?: number;
   /** Kind of every key pair, the authority's and the workloads'. Default: `ec-p256`. */
   readonly keyType?: KeyType;
@@ -57,6 +57,8 @@ interface Issuer {
 }
 
 const HOUR_MS = 3600_000;
+/** Half of an authority's life, after which a server rotates it: what it signs is never cut short. */
+const LONGEST_TTL_MS = 182 * 24 * HOUR_MS;
 
 /**
  * The signing authority of one trust domain, for development and tests: its keys are made in memory and die with the
@@ -75,7 +77,7 @@ export class TestCa {
     this.#authorities = [this.#issuer.root];
   }
 
-  /** @throws SpiffeError `ERR_SPIFFE_TRUST_DOMAIN_INVALID`, or `ERR_SPIFFE_OPTION_INVALID` for a life under a second. */
+  /** @throws SpiffeError `ERR_SPIFFE_TRUST_DOMAIN_INVALID`, or `ERR_SPIFFE_OPTION_INVALID` for a life out of bounds. */
   static create(trustDomain: TrustDomain | string, options: TestCaOptions = {}): TestCa {
     return new TestCa(TrustDomain.parse(trustDomain), {
       now: options.now ?? (() => new Date()),
@@ -114,7 +116,7 @@ export class TestCa {
    * Issues an SVID as bytes. The key pair is made in it.
    *
    * @throws SpiffeError `ERR_SPIFFE_ID_INVALID`, or `ERR_SPIFFE_OPTION_INVALID` when the ID lies in another trust
-   * domain, has no path (X509-SVID 3.1), or the life is under a second.
+   * domain, has no path (X509-SVID 3.1), or the life is out of bounds.
    */
   issueDer(id: SpiffeId | string, options: IssueOptions = {}): IssuedSvid {
     const subject = this.#checkId(id);
@@ -177,9 +179,9 @@ export class TestCa {
 }
 
 function checkTtl(ttlMs: number): number {
-  if (Number.isSafeInteger(ttlMs) && ttlMs >= 1000) return ttlMs;
+  if (Number.isSafeInteger(ttlMs) && ttlMs >= 1000 && ttlMs <= LONGEST_TTL_MS) return ttlMs;
   throw new SpiffeError(
     'ERR_SPIFFE_OPTION_INVALID',
-    `cannot issue with a life of ${typeof ttlMs === 'number' ? ttlMs : quote(ttlMs)} ms: certificates count in seconds; give a whole number of milliseconds from 1000`,
+    `cannot issue an SVID with a life of ${typeof ttlMs === 'number' ? `${ttlMs} ms` : quote(ttlMs)}; give whole milliseconds, from 1000 (one second) to ${LONGEST_TTL_MS} (182 days)`,
   );
 }

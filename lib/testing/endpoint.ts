@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { chmodSync, lstatSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, lstatSync, mkdtempSync, rmSync } from 'node:fs';
 import {
   type AddressInfo,
   connect,
@@ -9,13 +9,16 @@ import {
   type Socket,
 } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { SpiffeError } from '../errors.js';
 import { quote } from '../internal/quote.js';
 import {
   parseWorkloadApiAddress,
   type WorkloadApiAddress,
 } from '../sources/workload-api/address.js';
+
+/** `sun_path` of sockaddr_un, less its final zero octet. */
+const LONGEST_PATH = process.platform === 'linux' ? 107 : 103;
 
 /** A listening socket of which every connection can be cut, and that can go away and come back. */
 export class Endpoint {
@@ -74,7 +77,7 @@ export class Endpoint {
   /** Listens where it listened before. */
   async listen(): Promise<void> {
     const target = this.#target;
-    if (target.kind === 'unix') await removeDeadSocket(target.path);
+    if (target.kind === 'unix') await checkPath(target.path);
     try {
       const listening = once(this.#server, 'listening');
       if (target.kind === 'unix') this.#server.listen(target.path);
@@ -133,7 +136,12 @@ function parseListenAddress(address: string): WorkloadApiAddress {
 }
 
 /** Removes what a process that died left at this path; a socket that someone answers on is left alone. */
-async function removeDeadSocket(path: string): Promise<void> {
+async function checkPath(path: string): Promise<void> {
+  // Node says EACCES for a missing directory and EINVAL for a long path.
+  if (Buffer.byteLength(path) > LONGEST_PATH) {
+    throw cannotListen(path, `a socket's path holds ${LONGEST_PATH} bytes at most`);
+  }
+  if (!existsSync(dirname(path))) throw cannotListen(path, 'its directory does not exist');
   const stats = lstatSync(path, { throwIfNoEntry: false });
   if (stats === undefined) return;
   if (!stats.isSocket()) throw cannotListen(path, 'something other than a socket is there');
