@@ -59,9 +59,13 @@ await script('spire:install', async () => {
   const unfinished = `${INSTALL_DIRECTORY}.partial`;
   rmSync(unfinished, { recursive: true, force: true });
   mkdirSync(unfinished, { recursive: true });
-  await build(unfinished);
-  if (!spireIn(unfinished)) throw new Error(`what Go built is not SPIRE ${SPIRE_VERSION}`);
-  rmSync(INSTALL_DIRECTORY, { recursive: true, force: true });
-  renameSync(unfinished, INSTALL_DIRECTORY);
+  try {
+    await build(unfinished);
+    if (!spireIn(unfinished)) throw new Error(`what Go built is not SPIRE ${SPIRE_VERSION}`);
+    rmSync(INSTALL_DIRECTORY, { recursive: true, force: true });
+    renameSync(unfinished, INSTALL_DIRECTORY);
+  } finally {
+    rmSync(unfinished, { recursive: true, force: true });
+  }
   say(`SPIRE ${SPIRE_VERSION} is installed: ${INSTALL_DIRECTORY}`);
 });
