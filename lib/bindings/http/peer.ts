@@ -1,0 +1,92 @@
+import type { IncomingMessage } from 'node:http';
+import type { Http2ServerRequest, Http2Stream } from 'node:http2';
+import type { Duplex } from 'node:stream';
+import { SpiffeError } from '../../errors.js';
+import { capturedPeer } from '../../identity/peer.js';
+import type { PeerRule } from '../../identity/peer-rule.js';
+import { parsePeerRule } from '../../identity/peer-rule.js';
+import type { Peer } from '../../identity/source.js';
+import { type Logger, SILENT } from '../../log.js';
+
+/** What a peer can be read from: a request, a socket, or a stream of http2. */
+export type PeerCarrier = IncomingMessage | Http2ServerRequest | Http2Stream | Duplex;
+
+/**
+ * Who is at the other end, as verified when the connection was made.
+ *
+ * @throws SpiffeError `ERR_SPIFFE_PEER_UNKNOWN` when no gate of this library has verified the connection, or, for
+ * http2, when it is gone.
+ */
+export function peerOf(carrier: PeerCarrier): Peer {
+  const { peer, cause } = find(carrier);
+  if (peer !== undefined) return peer;
+  throw new SpiffeError(
+    'ERR_SPIFFE_PEER_UNKNOWN',
+    'cannot tell who is at the other end: the connection is gone, or it did not pass a gate; make the server with createServer, or protect it',
+    { cause },
+  );
+}
+
+interface Layers {
+  readonly socket?: object | null;
+  readonly session?: { readonly socket: object };
+}
+
+function find(carrier: PeerCarrier): {
+  readonly peer?: Peer | undefined;
+  readonly cause?: unknown;
+} {
+  try {
+    const { socket, session } = carrier as Layers;
+    const peer =
+      capturedPeer(carrier) ??
+      (socket ? capturedPeer(socket) : undefined) ??
+      (session ? capturedPeer(session.socket) : undefined);
+    return { peer };
+  } catch (cause) {
+    // http2 throws when it is asked for the socket of a session that has ended.
+    return { cause };
+  }
+}
+
+/** Middleware for whoever calls handlers as `(req, res, next)`: Express and its kin, or a plain handler. */
+export type PeerMiddleware = (
+  request: IncomingMessage | Http2ServerRequest,
+  response: ForbiddenResponse,
+  next: () => void,
+) => void;
+
+/** The part of a response that a refusal needs. */
+export interface ForbiddenResponse {
+  statusCode: number;
+  setHeader(name: string, value: string): unknown;
+  end(body: string): unknown;
+}
+
+/**
+ * Narrows a route to some of the peers that the server lets in: all others get a 403 that does not say who would be
+ * let through.
+ *
+ * @param options - `logger`: told of each refusal, with the peer's ID. Default: silent.
+ * @throws SpiffeError `ERR_SPIFFE_PEER_RULE_INVALID`, here and not at the first request.
+ */
+export function requirePeer(
+  rule: PeerRule,
+  options: { readonly logger?: Logger } = {},
+): PeerMiddleware {
+  const accepts = parsePeerRule(rule);
+  const logger = options.logger ?? SILENT;
+  return (request, response, next) => {
+    const { peer } = find(request);
+    let why = 'the rule says no';
+    try {
+      if (peer !== undefined && accepts(peer.id)) return next();
+    } catch (error) {
+      why = error instanceof Error ? error.message : 'the rule failed';
+    }
+    logger.warn({ peer: peer?.id.toString(), reason: why }, 'refused a request');
+    response.statusCode = 403;
+    response.setHeader('content-type', 'text/plain; charset=utf-8');
+    response.end('Forbidden\n');
+  };
+}

@@ -1,0 +1,15 @@
+import { SpiffeError } from '../errors.js';
+import { quote } from './quote.js';
+
+/** Node's timers hold 31 bits; a longer one would fire at once. */
+const LONGEST_MS = 2 ** 31 - 1;
+
+/** A duration option as given, or `ERR_SPIFFE_OPTION_INVALID` unless it is a whole number of ms that a timer takes. */
+export function checkDuration(name: string, ms: number): number {
+  if (Number.isSafeInteger(ms) && ms > 0 && ms <= LONGEST_MS) return ms;
+  const shown = typeof ms === 'number' ? String(ms) : quote(ms);
+  throw new SpiffeError(
+    'ERR_SPIFFE_OPTION_INVALID',
+    `cannot take ${shown} as ${name}: give a whole number of milliseconds from 1 to ${LONGEST_MS}`,
+  );
+}

@@ -1,0 +1,98 @@
+import type { TLSSocket } from 'node:tls';
+import { SpiffeError } from '../errors.js';
+import type { X509BundleSet, X509Snapshot, X509Source } from '../identity/source.js';
+import type { SpiffeId } from '../identity/spiffe-id.js';
+import type { TrustDomain } from '../identity/trust-domain.js';
+
+/** A verified connection, and what it rests on. */
+export interface Connection {
+  readonly socket: TLSSocket;
+  /** Who we were in its handshake. */
+  readonly local: SpiffeId;
+  /** Who the peer was. */
+  readonly peer: SpiffeId;
+  /** Destroys the socket, for this reason. */
+  withdraw(reason: SpiffeError): void;
+}
+
+const bySource = new WeakMap<X509Source, Connections>();
+
+/**
+ * Keeps a verified connection only as long as what it rests on: it is destroyed when the source is revoked, failed or
+ * closed, when our own ID is no longer among the identities, and when the peer's trust domain has no authorities left.
+ *
+ * @throws SpiffeError `ERR_SPIFFE_TRUST_WITHDRAWN`, or a code of the source, when it does not hold even now.
+ */
+export function holdConnection(source: X509Source, connection: Connection): void {
+  // Withdrawn while the handshake was under way: the loop below would not hear of it again.
+  if (!source.svids().some((svid) => svid.id.equals(connection.local)))
+    throw withdrawn(connection, `${connection.local} was withdrawn from this process`);
+  let connections = bySource.get(source);
+  if (connections === undefined) {
+    connections = new Connections(source);
+    bySource.set(source, connections);
+  }
+  connections.add(connection);
+}
+
+/** The open connections of one source; while there is one, a loop follows the source's states. */
+class Connections {
+  readonly #source: X509Source;
+  readonly #open = new Set<Connection>();
+  #following = new AbortController();
+
+  constructor(source: X509Source) {
+    this.#source = source;
+  }
+
+  add(connection: Connection): void {
+    this.#open.add(connection);
+    connection.socket.once('close', () => {
+      this.#open.delete(connection);
+      if (this.#open.size === 0) this.#following.abort();
+    });
+    if (this.#open.size > 1) return;
+    this.#following = new AbortController();
+    void this.#follow(this.#following.signal);
+  }
+
+  /** Never rejects. Ends when the last connection has closed, or the source has nothing more to say. */
+  async #follow(signal: AbortSignal): Promise<void> {
+    try {
+      for await (const snapshot of this.#source.updates({ signal })) this.#review(snapshot);
+      this.#close(() => 'its source of identity ended');
+    } catch (cause) {
+      // A source that breaks says nothing about trust any more: without news, nothing is trusted.
+      if (!signal.aborted) this.#close(() => 'its source of identity broke', cause);
+    }
+  }
+
+  #review({ state, svids, bundles }: X509Snapshot): void {
+    if (state === 'revoked' || state === 'failed' || state === 'closed') {
+      this.#close(() => `the identity is ${state}`);
+      return;
+    }
+    const own = new Set(svids.map((svid) => svid.id.toString()));
+    this.#close(({ local, peer }) => {
+      if (!own.has(local.toString())) return `${local} was withdrawn from this process`;
+      if (!isTrusted(bundles, peer.trustDomain)) return `${peer.trustDomain} is no longer trusted`;
+      return undefined;
+    });
+  }
+
+  #close(reason: (connection: Connection) => string | undefined, cause?: unknown): void {
+    for (const connection of this.#open) {
+      const why = reason(connection);
+      if (why !== undefined) connection.withdraw(withdrawn(connection, why, cause));
+    }
+  }
+}
+
+function isTrusted(bundles: X509BundleSet, trustDomain: TrustDomain): boolean {
+  return (bundles.get(trustDomain)?.authorities.length ?? 0) > 0;
+}
+
+function withdrawn({ peer }: Connection, why: string, cause?: unknown): SpiffeError {
+  const message = `closed the connection with ${peer}: ${why}`;
+  return new SpiffeError('ERR_SPIFFE_TRUST_WITHDRAWN', message, { cause });
+}
