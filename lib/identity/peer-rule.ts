@@ -1,3 +1,4 @@
+import { isAsyncFunction, isPromise } from 'node:util/types';
 import { SpiffeError } from '../errors.js';
 import { quote } from '../internal/quote.js';
 import { SpiffeId } from './spiffe-id.js';
@@ -39,7 +40,10 @@ export type PeerRule =
  */
 export function parsePeerRule(rule: PeerRule): PeerPredicate {
   if (rule === ANY_SPIFFE_ID) return () => true;
-  if (typeof rule === 'function') return strict(rule);
+  if (typeof rule === 'function') {
+    if (isAsyncFunction(rule)) throw invalid('it is an async function; a rule answers at once');
+    return strict(rule);
+  }
   if (!Array.isArray(rule)) return parseOne(rule as string | SpiffeId);
   if (rule.length === 0)
     throw invalid('an empty list would refuse every peer; name at least one SPIFFE ID');
@@ -63,7 +67,9 @@ function strict(rule: PeerPredicate): PeerPredicate {
   return (id) => {
     const answer: unknown = rule(id);
     if (typeof answer !== 'boolean') {
-      // A promise is truthy: taken as an answer it would let everyone in.
+      // A promise is truthy: taken as an answer it would let everyone in. Nobody waits for it now, and a peer must
+      // not be able to end the process by its rejection.
+      if (isPromise(answer)) answer.catch(() => undefined);
       throw new SpiffeError(
         'ERR_SPIFFE_PEER_RULE_FAILED',
         `the peer rule ${describePeerRule(rule)} answered ${quote(answer)} for ${id}, not true or false; a rule is synchronous`,

@@ -9,7 +9,7 @@ const LONGEST = 2048;
 
 /**
  * A SPIFFE ID that has passed every rule of SPIFFE-ID §2. Parsing never normalises: two IDs are the same exactly
- * when their texts are.
+ * when their texts are. Immutable.
  */
 export class SpiffeId {
   readonly trustDomain: TrustDomain;
@@ -19,6 +19,7 @@ export class SpiffeId {
   private constructor(trustDomain: TrustDomain, path: string) {
     this.trustDomain = trustDomain;
     this.path = path;
+    Object.freeze(this);
   }
 
   /**
@@ -71,8 +72,10 @@ export class SpiffeId {
     return new SpiffeId(domain, path);
   }
 
-  memberOf(trustDomain: TrustDomain): boolean {
-    return this.trustDomain.equals(trustDomain);
+  /** Whether it lies in this trust domain, given as such or by its name. */
+  memberOf(trustDomain: TrustDomain | string): boolean {
+    const name = typeof trustDomain === 'string' ? trustDomain : trustDomain.name;
+    return this.trustDomain.name === name;
   }
 
   equals(other: SpiffeId): boolean {

@@ -5,7 +5,7 @@ const NAME = /^[a-z0-9._-]{1,255}$/;
 
 /**
  * The name of a trust domain (SPIFFE-ID §2.1): 1 to 255 of `a-z 0-9 . - _`. It is never read as a DNS name or an
- * IP address.
+ * IP address. Immutable.
  */
 export class TrustDomain {
   /** The name alone, such as `example.org`. */
@@ -13,6 +13,7 @@ export class TrustDomain {
 
   private constructor(name: string) {
     this.name = name;
+    Object.freeze(this);
   }
 
   /**
