@@ -28,7 +28,10 @@ export { X509Bundles } from './identity/x509/bundles.js';
 export { X509Svid } from './identity/x509/svid.js';
 export { verifyX509Svid } from './identity/x509/verify.js';
 export type { Logger } from './log.js';
+export { Workload, type WorkloadOptions } from './sources/workload.js';
 export {
   parseWorkloadApiAddress,
   type WorkloadApiAddress,
 } from './sources/workload-api/address.js';
+export type { WorkloadLimits } from './sources/workload-api/limits.js';
+export type { X509SvidPick } from './sources/workload-api/pick.js';

@@ -1,0 +1,83 @@
+import { SpiffeError } from '../../errors.js';
+import type { Clock } from '../../internal/clock.js';
+import type { Logger } from '../../log.js';
+import { describeAddress, type WorkloadApiAddress } from './address.js';
+import { WorkloadApiClient } from './client.js';
+import { reasonOf } from './failure.js';
+import type { WorkloadLimits } from './limits.js';
+import type { X509SvidPick } from './pick.js';
+import { WorkloadX509Source } from './x509-source.js';
+
+/** What it takes to open a workload, judged already. */
+export interface OpenSettings {
+  readonly address: WorkloadApiAddress;
+  readonly pick: X509SvidPick | undefined;
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal | undefined;
+  readonly limits: WorkloadLimits;
+  readonly logger: Logger;
+  readonly clock: Clock;
+}
+
+/** A workload that has its identity. */
+export interface OpenedWorkload {
+  readonly x509: WorkloadX509Source;
+  readonly close: () => void;
+}
+
+/**
+ * Calls the Workload API and waits for the first good state.
+ *
+ * @throws SpiffeError `ERR_SPIFFE_OPEN_TIMEOUT`, or `ERR_SPIFFE_WORKLOAD_API_REJECTED` as soon as the endpoint refuses
+ * the call for good; the signal's reason on abort. Nothing is left open then.
+ */
+export async function openWorkload(settings: OpenSettings): Promise<OpenedWorkload> {
+  const { address, limits, signal } = settings;
+  signal?.throwIfAborted();
+  const client = new WorkloadApiClient({ address, messageBytes: limits.messageBytes });
+  const x509 = new WorkloadX509Source({ ...settings, client });
+  const close = (): void => {
+    x509.close();
+    client.close();
+  };
+  try {
+    x509.start();
+    await firstState(x509, settings);
+  } catch (error) {
+    close();
+    throw error;
+  }
+  return { x509, close };
+}
+
+async function firstState(x509: WorkloadX509Source, settings: OpenSettings): Promise<void> {
+  const { clock, signal, timeoutMs } = settings;
+  const deadline = new AbortController();
+  const timer = clock.setTimeout(() => deadline.abort(timedOut(x509, settings)), timeoutMs);
+  try {
+    const until =
+      signal === undefined ? deadline.signal : AbortSignal.any([signal, deadline.signal]);
+    for await (const { state } of x509.updates({ signal: until })) if (state === 'ready') return;
+    // The states have ended, and nobody but the endpoint can have ended them.
+    throw x509.trouble ?? timedOut(x509, settings);
+  } finally {
+    clock.clearTimeout(timer);
+  }
+}
+
+function timedOut(x509: WorkloadX509Source, settings: OpenSettings): SpiffeError {
+  const cause = x509.trouble;
+  const where = describeAddress(settings.address);
+  const why =
+    cause === undefined
+      ? 'it has taken the call and sent nothing; is a SPIFFE Workload API at this address?'
+      : reasonOf(cause);
+  return new SpiffeError(
+    'ERR_SPIFFE_OPEN_TIMEOUT',
+    `no X.509-SVID came from the Workload API at ${where} within ${settings.timeoutMs} ms: ${why}`,
+    {
+      cause,
+      ...(cause?.grpcStatus === undefined ? {} : { grpcStatus: cause.grpcStatus }),
+    },
+  );
+}
