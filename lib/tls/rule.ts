@@ -1,4 +1,5 @@
 import {
+  ANY_SPIFFE_ID,
   describePeerRule,
   type PeerPredicate,
   type PeerRule,
@@ -11,13 +12,32 @@ export interface Rule {
   readonly accepts: PeerPredicate;
   /** For messages. */
   readonly description: string;
+  /** Two rules with one key are the same; a function is the same as itself alone. */
+  readonly key: string;
 }
 
 /** @throws SpiffeError `ERR_SPIFFE_PEER_RULE_INVALID`. */
 export function parseRule(given: PeerRule): Rule {
+  const accepts = parsePeerRule(given);
   return Object.freeze({
     given,
-    accepts: parsePeerRule(given),
+    accepts,
     description: describePeerRule(given),
+    key: keyOf(given),
   });
+}
+
+const functions = new WeakMap<PeerPredicate, number>();
+let lastFunction = 0;
+
+function keyOf(rule: PeerRule): string {
+  if (rule === ANY_SPIFFE_ID) return 'any';
+  if (typeof rule !== 'function') return String(rule);
+  let number = functions.get(rule);
+  if (number === undefined) {
+    lastFunction += 1;
+    number = lastFunction;
+    functions.set(rule, number);
+  }
+  return `function ${number}`;
 }

@@ -1,3 +1,13 @@
+export { type AgentOptions, createAgent } from './agent.js';
+export type { ClientOptions } from './client-options.js';
+export { createDispatcher, type DispatcherOptions, type UndiciPoolOptions } from './dispatcher.js';
+export {
+  createFetch,
+  type FetchInit,
+  type FetchOptions,
+  type Redirects,
+  type SpiffeFetch,
+} from './fetch.js';
 export {
   type ForbiddenResponse,
   type PeerCarrier,
@@ -6,3 +16,4 @@ export {
   requirePeer,
 } from './peer.js';
 export { createServer, type ProtectOptions, protect, type ServerOptions } from './server.js';
+export type { PeerBinding, Peers } from './targets.js';

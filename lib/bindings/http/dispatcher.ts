@@ -1,0 +1,171 @@
+import type { Agent, Dispatcher } from 'undici';
+import { SpiffeError } from '../../errors.js';
+import type { Identity } from '../../identity/source.js';
+import { quote } from '../../internal/quote.js';
+import { type Client, type ClientOptions, parseClient } from './client-options.js';
+import { type Target, urlAt } from './targets.js';
+import { undici } from './undici.js';
+
+/** How undici pools connections; passed on as it is, in undici's own terms. Its timeouts are milliseconds. */
+export type UndiciPoolOptions = Pick<
+  Agent.Options,
+  | 'bodyTimeout'
+  | 'clientTtl'
+  | 'connections'
+  | 'headersTimeout'
+  | 'keepAliveMaxTimeout'
+  | 'keepAliveTimeout'
+  | 'maxHeaderSize'
+  | 'maxResponseSize'
+  | 'pipelining'
+>;
+
+/** Options of {@link createDispatcher}. */
+export interface DispatcherOptions extends ClientOptions {
+  /** Default: undici's own. */
+  readonly pool?: UndiciPoolOptions;
+}
+
+// Spelled out, since undici takes more: ways to connect around the gate.
+const POOL_OPTIONS: ReadonlySet<string> = new Set<keyof UndiciPoolOptions>([
+  'bodyTimeout',
+  'clientTtl',
+  'connections',
+  'headersTimeout',
+  'keepAliveMaxTimeout',
+  'keepAliveTimeout',
+  'maxHeaderSize',
+  'maxResponseSize',
+  'pipelining',
+]);
+
+/** `pool` as given, or `ERR_SPIFFE_OPTION_INVALID` when it holds anything that does not belong there. */
+export function checkPool(pool: UndiciPoolOptions = {}): UndiciPoolOptions {
+  const unknown = Object.keys(pool).find((name) => !POOL_OPTIONS.has(name));
+  if (unknown === undefined) return { ...pool };
+  const known = [...POOL_OPTIONS].join(', ');
+  throw new SpiffeError(
+    'ERR_SPIFFE_OPTION_INVALID',
+    `cannot take ${quote(unknown)} as an option of pool: give any of ${known}`,
+  );
+}
+
+/**
+ * Makes an undici dispatcher, for `undici.request`, `undici.fetch` and whatever takes one: each connection is verified
+ * before a request is written to it, and serves only its own origin under its own rule. Where a caller lets undici
+ * follow redirects, each hop is bound by the rule of its own origin.
+ *
+ * @throws SpiffeError `ERR_SPIFFE_OPTION_INVALID` or `ERR_SPIFFE_PEER_RULE_INVALID`.
+ */
+export function createDispatcher(identity: Identity, options: DispatcherOptions): Dispatcher {
+  return dispatcherOf(parseClient(identity, options), checkPool(options.pool));
+}
+
+/** The dispatcher for options that are parsed already. Loads undici. */
+export function dispatcherOf(client: Client, pool: UndiciPoolOptions): Dispatcher {
+  classOfDispatcher ??= defineDispatcher();
+  return new classOfDispatcher(client, pool);
+}
+
+/** For whatever is asked of a client after its end. */
+export function closedError(): SpiffeError {
+  return new SpiffeError(
+    'ERR_SPIFFE_SOURCE_CLOSED',
+    'cannot send a request: this client is closed',
+  );
+}
+
+type DispatcherClass = new (client: Client, pool: UndiciPoolOptions) => Dispatcher;
+
+let classOfDispatcher: DispatcherClass | undefined;
+
+interface Pooled {
+  readonly rule: string;
+  readonly agent: Agent;
+}
+
+/** A class inside a function, since the class that it extends is loaded late. */
+function defineDispatcher(): DispatcherClass {
+  const { Agent, Dispatcher } = undici();
+  return class BoundDispatcher extends Dispatcher {
+    readonly #client: Client;
+    readonly #options: UndiciPoolOptions;
+    readonly #byOrigin = new Map<string, Pooled>();
+    #closed = false;
+
+    constructor(client: Client, options: UndiciPoolOptions) {
+      super();
+      this.#client = client;
+      this.#options = options;
+    }
+
+    override dispatch(
+      options: Dispatcher.DispatchOptions,
+      handler: Dispatcher.DispatchHandler,
+    ): boolean {
+      return this.#agentFor(options).dispatch(options, handler);
+    }
+
+    override close(callback?: () => void): Promise<void> {
+      this.#closed = true;
+      return this.#end((agent) => agent.close(), callback);
+    }
+
+    override destroy(
+      error?: Error | null | (() => void),
+      callback: (() => void) | undefined = typeof error === 'function' ? error : undefined,
+    ): Promise<void> {
+      this.#closed = true;
+      const reason = error instanceof Error ? error : null;
+      return this.#end((agent) => agent.destroy(reason), callback);
+    }
+
+    async #end(how: (agent: Agent) => Promise<void>, callback?: () => void): Promise<void> {
+      const agents = [...this.#byOrigin.values()].map(({ agent }) => agent);
+      this.#byOrigin.clear();
+      await Promise.all(agents.map(how));
+      callback?.();
+    }
+
+    #agentFor({ origin, path }: Dispatcher.DispatchOptions): Agent {
+      try {
+        if (this.#closed) throw closedError();
+        return this.#pooled(this.#client.resolve(urlAt(String(origin), path)));
+      } catch (error) {
+        return refuse(error);
+      }
+    }
+
+    /** One agent an origin. When its rule is another than before, what is in flight ends and nothing is added. */
+    #pooled(target: Target): Agent {
+      const before = this.#byOrigin.get(target.origin);
+      if (before?.rule === target.rule.key) return before.agent;
+      void before?.agent.close();
+      const agent = new Agent({
+        ...this.#options,
+        connect: (_, callback) => {
+          this.#client.open(target, (error, socket) =>
+            error === null ? callback(null, socket) : callback(error, null),
+          );
+        },
+      });
+      this.#byOrigin.set(target.origin, { rule: target.rule.key, agent });
+      const forget = (): void => {
+        const idle = Object.keys(agent.stats).length === 0;
+        if (idle && this.#byOrigin.get(target.origin)?.agent === agent)
+          this.#byOrigin.delete(target.origin);
+      };
+      agent.on('disconnect', forget).on('connectionError', forget);
+      return agent;
+    }
+  };
+
+  /** An agent that has nothing but this error, and gives it to a handler in whichever form that takes. */
+  function refuse(error: unknown): Agent {
+    return new Agent({
+      factory: () => {
+        throw error;
+      },
+    });
+  }
+}

@@ -1,0 +1,136 @@
+import { SpiffeError, type SpiffeErrorCode } from '../../errors.js';
+import type { PeerRule } from '../../identity/peer-rule.js';
+import { SpiffeId } from '../../identity/spiffe-id.js';
+import { quote } from '../../internal/quote.js';
+import { parseRule, type Rule } from '../../tls/rule.js';
+
+/** Who must answer at an origin: a rule, or an object that holds it. */
+export type PeerBinding = PeerRule | { readonly id: PeerRule };
+
+/**
+ * Which peer must answer where. Either an object of origins, written `https://host` or `https://host:port`; or a
+ * synchronous function of the URL, asked anew for each request, whose `undefined` refuses the target. A connection is
+ * used again only while the answer is the same rule: the same text, or the same function.
+ */
+export type Peers = Readonly<Record<string, PeerBinding>> | ((url: URL) => PeerBinding | undefined);
+
+/** A target whose peer is known. */
+export interface Target {
+  /** As `URL.origin` gives it. */
+  readonly origin: string;
+  readonly host: string;
+  readonly port: number;
+  readonly rule: Rule;
+}
+
+/** What a request may not be sent to, and why. */
+export class TargetError extends SpiffeError {
+  /** The origin that was refused. */
+  readonly origin: string;
+
+  constructor(code: SpiffeErrorCode, origin: string, why: string, cause?: unknown) {
+    super(code, `cannot send a request to ${quote(origin)}: ${why}`, { cause });
+    this.origin = origin;
+  }
+}
+
+/** Finds the target of a URL, or throws {@link TargetError}. */
+export type Resolve = (url: URL) => Target;
+
+/**
+ * Parses the whole of `peers` now, so that a mistake in it fails where it is written.
+ *
+ * @throws SpiffeError `ERR_SPIFFE_OPTION_INVALID` or `ERR_SPIFFE_PEER_RULE_INVALID`.
+ */
+export function parsePeers(peers: Peers): Resolve {
+  if (typeof peers === 'function') return (url) => askFor(url, peers);
+  if (typeof peers !== 'object' || peers === null || Array.isArray(peers)) {
+    throw invalid(
+      `${quote(peers)} is neither an object of origins nor a function; there is no default`,
+    );
+  }
+  const targets = new Map<string, Target>();
+  for (const [text, binding] of Object.entries(peers)) {
+    const url = parseOrigin(text);
+    if (targets.has(url.origin)) throw invalid(`${quote(text)} names ${url.origin} a second time`);
+    targets.set(url.origin, makeTarget(url, binding));
+  }
+  if (targets.size === 0) throw invalid('it names no origin, so every request would be refused');
+  return (url) => {
+    const target = targets.get(url.origin);
+    if (target !== undefined) return target;
+    throw insecure(url) ?? notBound(url, 'no peer is named for this origin; add it to peers');
+  };
+}
+
+/**
+ * The URL of `path` at `origin`. Never resolved as a reference: `//other.host/` is a path here, whatever a browser
+ * makes of it.
+ */
+export function urlAt(origin: string, path: string): URL {
+  const url = new URL(origin);
+  const query = path.indexOf('?');
+  url.pathname = query < 0 ? path : path.slice(0, query);
+  url.search = query < 0 ? '' : path.slice(query);
+  return url;
+}
+
+function askFor(url: URL, peers: (url: URL) => PeerBinding | undefined): Target {
+  const refusal = insecure(url);
+  if (refusal !== undefined) throw refusal;
+  let binding: PeerBinding | undefined;
+  try {
+    // A copy: whoever answers may not change where the request goes.
+    binding = peers(new URL(url));
+  } catch (cause) {
+    throw notBound(url, 'the function given as peers failed', cause);
+  }
+  if (binding === undefined) throw notBound(url, 'the function given as peers names no peer');
+  return makeTarget(url, binding);
+}
+
+function makeTarget(url: URL, binding: PeerBinding): Target {
+  return Object.freeze({
+    origin: url.origin,
+    // URL writes an IPv6 address in brackets, sockets take it without.
+    host: url.hostname.replace(/^\[(.*)\]$/, '$1'),
+    port: Number(url.port || 443),
+    rule: parseRule(ruleOf(binding)),
+  });
+}
+
+function ruleOf(binding: PeerBinding): PeerRule {
+  if (typeof binding !== 'object' || binding === null) return binding;
+  if (binding instanceof SpiffeId || Array.isArray(binding)) return binding as PeerRule;
+  const { id, ...rest } = binding as { readonly id: PeerRule };
+  const [unknown] = Object.keys(rest);
+  if (unknown !== undefined) throw invalid(`a binding has no field ${quote(unknown)}, only id`);
+  return id;
+}
+
+function parseOrigin(text: string): URL {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url?.protocol !== 'https:') throw invalid(`${quote(text)} is not the origin of an https URL`);
+  // URL forgives much (user info, a path, blanks, short forms of an address): what is meant must be written.
+  if (text.toLowerCase() !== url.origin && text.toLowerCase() !== `${url.origin}:443`)
+    throw invalid(`${quote(text)} is not an origin: write it as ${quote(url.origin)}`);
+  return url;
+}
+
+function insecure(url: URL): TargetError | undefined {
+  if (url.protocol === 'https:') return undefined;
+  const shown = url.origin === 'null' ? url.protocol : url.origin;
+  return new TargetError(
+    'ERR_SPIFFE_TARGET_INSECURE',
+    shown,
+    'without TLS no peer can be verified; use https',
+  );
+}
+
+function notBound(url: URL, why: string, cause?: unknown): TargetError {
+  return new TargetError('ERR_SPIFFE_TARGET_NOT_BOUND', url.origin, why, cause);
+}
+
+function invalid(why: string): SpiffeError {
+  return new SpiffeError('ERR_SPIFFE_OPTION_INVALID', `cannot take these peers: ${why}`);
+}
