@@ -95,6 +95,23 @@ export class TestSpire {
     await this.#spire.admin(args);
   }
 
+  /**
+   * Makes a new X.509 authority, and has every SVID issued anew by it. Both authorities are in the bundle until the old
+   * one is revoked.
+   */
+  async rotateAuthority(): Promise<{ readonly revokeOld: () => Promise<void> }> {
+    const authority = (verb: string, id?: string): Promise<string> =>
+      this.#spire.admin(['localauthority', 'x509', verb, ...(id ? ['-authorityID', id] : [])]);
+    const old = idOf('Active', await authority('show'));
+    await authority('activate', idOf('Prepared', await authority('prepare')));
+    await authority('taint', old);
+    return {
+      revokeOld: async () => {
+        await authority('revoke', old);
+      },
+    };
+  }
+
   /** What SPIRE's own client is served now: no SVIDs while it is denied. */
   fetchX509(): Promise<FetchedX509> {
     return this.#spire.fetchX509();
@@ -124,6 +141,12 @@ export class TestSpire {
     ]);
     rmSync(this.#directory, { recursive: true, force: true });
   }
+}
+
+function idOf(state: 'Active' | 'Prepared', printed: string): string {
+  const id = new RegExp(`${state} X.509 authority:\\s+Authority ID: (\\S+)`).exec(printed)?.[1];
+  if (id === undefined) throw new Error(`spire-server named no authority: ${printed}`);
+  return id;
 }
 
 let found: { readonly binaries: SpireBinaries | undefined } | undefined;

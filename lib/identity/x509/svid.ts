@@ -35,7 +35,8 @@ export class X509Svid {
     this.certificates = Object.freeze(chain.map((certificate) => certificate.der));
     this.notBefore = new Date(leaf.notBefore);
     this.notAfter = new Date(leaf.notAfter);
-    this.serialNumber = Buffer.from(leaf.serialNumber).toString('hex');
+    // Without the octet that only keeps a DER integer positive: the form that OpenSSL and SPIRE print.
+    this.serialNumber = Buffer.from(leaf.serialNumber).toString('hex').replace(/^00(?=.)/, '');
     this.#key = key;
     Object.freeze(this);
   }
