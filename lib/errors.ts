@@ -66,7 +66,7 @@ export class SpiffeError extends Error {
   /** Which kind of failure this is; stable across releases. */
   readonly code: SpiffeErrorCode;
   /** The gRPC status number, where a Workload API call ended with one. */
-  readonly grpcStatus?: number;
+  declare readonly grpcStatus?: number;
 
   /** @param message - what was attempted, with which input, what is wrong with it, what to do. */
   constructor(code: SpiffeErrorCode, message: string, options: SpiffeErrorOptions = {}) {

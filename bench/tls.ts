@@ -1,0 +1,114 @@
+import { once } from 'node:events';
+import * as https from 'node:https';
+import type { AddressInfo } from 'node:net';
+import type { SecureContextOptions } from 'node:tls';
+import type { Identity, X509Snapshot, X509Svid } from 'agent-spiffe';
+import { X509Bundles } from 'agent-spiffe';
+import { createAgent, createDispatcher, createFetch, createServer } from 'agent-spiffe/http';
+import { TestCa } from 'agent-spiffe/testing';
+import { Agent as UndiciAgent, fetch as undiciFetch, request as undiciRequest } from 'undici';
+import { type Comparison, perSecondAsync } from './rounds.js';
+
+const SERVER = 'spiffe://example.org/tools/search';
+const CLIENT = 'spiffe://example.org/agents/researcher';
+const IN_FLIGHT = 8;
+
+/** Handshakes and requests, both ends in this process; the bare column uses the same certificates, and verifies both ends too. */
+export async function tlsComparisons(): Promise<{ comparisons: Comparison[]; close(): Promise<void> }> {
+  const ca = TestCa.create('example.org');
+  const bundles = X509Bundles.of(ca.bundle);
+  const [server, client] = [ca.issue(SERVER), ca.issue(CLIENT)];
+  const ours = createServer(identityOf(server, bundles), { allow: CLIENT }, (_req, res) => res.end('ok'));
+  const bare = https.createServer({ ...bareOptions(server, ca), requestCert: true }, (_req, res) => res.end('ok'));
+  const [oursPort, barePort] = [await listen(ours), await listen(bare)];
+  const [oursOrigin, bareOrigin] = [`https://127.0.0.1:${oursPort}`, `https://127.0.0.1:${barePort}`];
+  const me = identityOf(client, bundles);
+  const options = { peers: { [oursOrigin]: SERVER } };
+
+  const oursOnce = createAgent(me, { ...options, keepAlive: false });
+  const bareOnce = new https.Agent({ ...bareClient(client, ca), keepAlive: false, maxCachedSessions: 0 });
+  const oursAgent = createAgent(me, options);
+  const bareAgent = new https.Agent({ ...bareClient(client, ca), keepAlive: true });
+  const oursFetch = createFetch(me, options);
+  const oursDispatcher = createDispatcher(me, options);
+  const bareDispatcher = new UndiciAgent({ connect: bareClient(client, ca) });
+
+  const comparison = (name: string, oursStep: () => Promise<unknown>, bareStep: () => Promise<unknown>): Comparison => ({
+    name: `${name}, ${IN_FLIGHT} in flight`,
+    unit: '/s',
+    mark: { atLeast: 0.95 },
+    ours: () => perSecondAsync(oursStep, IN_FLIGHT),
+    bare: () => perSecondAsync(bareStep, IN_FLIGHT),
+  });
+  return {
+    comparisons: [
+      comparison('handshake and one request over https.Agent', () => get(oursOrigin, oursOnce), () => get(bareOrigin, bareOnce)),
+      comparison('keep-alive request over https.Agent', () => get(oursOrigin, oursAgent), () => get(bareOrigin, bareAgent)),
+      comparison('keep-alive request by undici.request', () => requestText(oursOrigin, oursDispatcher), () => requestText(bareOrigin, bareDispatcher)),
+      comparison('keep-alive request by fetch', () => text(oursFetch(oursOrigin)), () => text(undiciFetch(bareOrigin, { dispatcher: bareDispatcher }))),
+    ],
+    close: async () => {
+      await Promise.all([oursFetch.close(), oursDispatcher.close(), bareDispatcher.close()]);
+      for (const agent of [oursOnce, bareOnce, oursAgent, bareAgent]) agent.destroy();
+      for (const one of [ours, bare]) {
+        one.close();
+        one.closeAllConnections();
+        await once(one, 'close');
+      }
+    },
+  };
+}
+
+/** An identity that never changes. */
+function identityOf(svid: X509Svid, bundles: X509Bundles): Identity {
+  const snapshot: X509Snapshot = { sequence: 1, state: 'ready', svid, svids: [svid], bundles };
+  const x509 = {
+    state: snapshot.state,
+    svid: () => svid,
+    svids: () => snapshot.svids,
+    bundles,
+    async *updates({ signal }: { readonly signal?: AbortSignal } = {}) {
+      yield snapshot;
+      if (signal !== undefined) await once(signal, 'abort').catch(() => {});
+    },
+  };
+  return { x509 };
+}
+
+function bareOptions(svid: X509Svid, ca: TestCa): SecureContextOptions {
+  return {
+    key: svid.privateKey.export({ type: 'pkcs8', format: 'pem' }),
+    cert: svid.certificates.map(pem).join(''),
+    ca: pem(ca.bundleDer),
+  };
+}
+
+/** OpenSSL verifies the chain; the name is not looked at, since an SVID has none. */
+function bareClient(svid: X509Svid, ca: TestCa): SecureContextOptions & { checkServerIdentity: () => undefined } {
+  return { ...bareOptions(svid, ca), checkServerIdentity: () => undefined };
+}
+
+function pem(der: Uint8Array): string {
+  return `-----BEGIN CERTIFICATE-----\n${Buffer.from(der).toString('base64')}\n-----END CERTIFICATE-----\n`;
+}
+
+async function listen(server: https.Server): Promise<number> {
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return (server.address() as AddressInfo).port;
+}
+
+function get(origin: string, agent: https.Agent): Promise<void> {
+  return new Promise((resolve, reject) => {
+    https.get(origin, { agent }, (res) => res.resume().once('end', resolve)).once('error', reject);
+  });
+}
+
+async function requestText(origin: string, dispatcher: UndiciAgent | ReturnType<typeof createDispatcher>): Promise<string> {
+  const { body } = await undiciRequest(origin, { dispatcher });
+  return await body.text();
+}
+
+async function text(response: Promise<{ text(): Promise<string> }>): Promise<string> {
+  return await (await response).text();
+}
