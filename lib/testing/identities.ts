@@ -57,16 +57,21 @@ export class Identities {
   replace(identities: readonly (ServedIdentity | SpiffeId | string)[]): void {
     const wanted = identities.map(asIdentity);
     checkHints(wanted);
+    const now = this.#clock.now();
     const held = new Map(this.#held.map((one) => [issuedFor(one.identity), one]));
     this.#held = wanted.map((identity) => {
       const before = held.get(issuedFor(identity));
-      return before === undefined ? this.#issue(identity) : { ...before, identity };
+      return before === undefined ? this.#issue(identity, now) : { ...before, identity };
     });
   }
 
   /** Issues anew for every identity that is due by `byMs`. */
   renew(byMs: number = Number.POSITIVE_INFINITY): void {
-    this.#held = this.#held.map((one) => (one.renewAtMs <= byMs ? this.#issue(one.identity) : one));
+    // One instant for all: what was issued together falls due together, and goes out in one message.
+    const now = this.#clock.now();
+    this.#held = this.#held.map((one) =>
+      one.renewAtMs <= byMs ? this.#issue(one.identity, now) : one,
+    );
   }
 
   get states(): readonly IdentityState[] {
@@ -89,8 +94,7 @@ export class Identities {
     }));
   }
 
-  #issue(identity: ServedIdentity): Held {
-    const now = this.#clock.now();
+  #issue(identity: ServedIdentity, now: number): Held {
     const { notBefore, notAfter } = this.#ca.authority;
     // An authority is renewed as an SVID is: near its end it would cut the life of what it signs.
     if (now > (notBefore.getTime() + notAfter.getTime()) / 2) this.#ca.rotate();

@@ -358,6 +358,25 @@ describe('the development Workload API: rotation and withdrawal', () => {
     expect(stream.unread).to.equal(0);
   });
 
+  it('renews what was issued together in one message, though issuing takes time', async () => {
+    const clock = new FakeClock(new Date('2030-01-01T00:00:00Z'));
+    // Each look at this clock finds it a millisecond later.
+    const slow = {
+      now: () => {
+        clock.advance(1);
+        return clock.now();
+      },
+      setTimeout: (callback: () => void, ms: number) => clock.setTimeout(callback, ms),
+      clearTimeout: (timer: NodeJS.Timeout | number | undefined) => clock.clearTimeout(timer),
+    };
+    await open({ clock: slow, ttlMs: 60_000 });
+    const stream = client.svids();
+    const before = serials(await stream.next());
+    clock.advance(30_000);
+    const after = serials(await stream.next());
+    expect(after.filter((serial) => before.includes(serial))).to.deep.equal([]);
+  });
+
   it('does not renew by itself when told so', async () => {
     const clock = new FakeClock();
     await open({ clock, ttlMs: 60_000, autoRotate: false });
