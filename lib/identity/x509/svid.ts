@@ -36,7 +36,9 @@ export class X509Svid {
     this.notBefore = new Date(leaf.notBefore);
     this.notAfter = new Date(leaf.notAfter);
     // Without the octet that only keeps a DER integer positive: the form that OpenSSL and SPIRE print.
-    this.serialNumber = Buffer.from(leaf.serialNumber).toString('hex').replace(/^00(?=.)/, '');
+    this.serialNumber = Buffer.from(leaf.serialNumber)
+      .toString('hex')
+      .replace(/^00(?=.)/, '');
     this.#key = key;
     Object.freeze(this);
   }
