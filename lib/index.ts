@@ -4,6 +4,10 @@ export {
   type SpiffeErrorCode,
   type SpiffeErrorOptions,
 } from './errors.js';
+export { JwtBundle, type JwtBundleOptions } from './identity/jwt/bundle.js';
+export { JwtBundles } from './identity/jwt/bundles.js';
+export { JwtSvid } from './identity/jwt/svid.js';
+export { type VerifyJwtOptions, verifyJwtSvid } from './identity/jwt/verify.js';
 export {
   ANY_SPIFFE_ID,
   type PeerPredicate,
@@ -15,6 +19,7 @@ export type {
   BoundRequestInit,
   BoundResponse,
   Identity,
+  JwtBundleSet,
   Peer,
   SourceState,
   X509BundleSet,

@@ -1,3 +1,4 @@
+import type { JwtBundle } from './jwt/bundle.js';
 import type { PeerRule } from './peer-rule.js';
 import type { SpiffeId } from './spiffe-id.js';
 import type { TrustDomain } from './trust-domain.js';
@@ -19,6 +20,11 @@ export type SourceState = 'pending' | 'ready' | 'stale' | 'revoked' | 'failed' |
 /** Where a verifier finds the bundle of a trust domain; `undefined` means: not trusted. */
 export interface X509BundleSet {
   get(trustDomain: TrustDomain | string): X509Bundle | undefined;
+}
+
+/** Where a verifier finds the JWT bundle of a trust domain; `undefined` means: not trusted. */
+export interface JwtBundleSet {
+  get(trustDomain: TrustDomain | string): JwtBundle | undefined;
 }
 
 /** One immutable state of a source. */

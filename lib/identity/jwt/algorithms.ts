@@ -1,0 +1,51 @@
+import { constants, type KeyObject, verify } from 'node:crypto';
+
+/** Which keys an algorithm can have been made with: RSA, or one curve. */
+export type JwtKeyKind = 'RSA' | 'P-256' | 'P-384' | 'P-521';
+
+/** One of the nine algorithms of JWT-SVID §2.1, bound to its kind of key (JWT-05). */
+export interface JwtAlgorithm {
+  readonly name: string;
+  readonly digest: string;
+  readonly keyKind: JwtKeyKind;
+  /** Bytes of a raw ECDSA signature R‖S; RSA signatures are as long as the modulus, which OpenSSL checks. */
+  readonly signatureLength?: number;
+  /** RSA-PSS: the salt is as long as the digest, exactly (RFC 7518 §3.5). */
+  readonly saltLength?: number;
+}
+
+const list: readonly JwtAlgorithm[] = [
+  { name: 'RS256', digest: 'sha256', keyKind: 'RSA' },
+  { name: 'RS384', digest: 'sha384', keyKind: 'RSA' },
+  { name: 'RS512', digest: 'sha512', keyKind: 'RSA' },
+  { name: 'ES256', digest: 'sha256', keyKind: 'P-256', signatureLength: 64 },
+  { name: 'ES384', digest: 'sha384', keyKind: 'P-384', signatureLength: 96 },
+  { name: 'ES512', digest: 'sha512', keyKind: 'P-521', signatureLength: 132 },
+  { name: 'PS256', digest: 'sha256', keyKind: 'RSA', saltLength: 32 },
+  { name: 'PS384', digest: 'sha384', keyKind: 'RSA', saltLength: 48 },
+  { name: 'PS512', digest: 'sha512', keyKind: 'RSA', saltLength: 64 },
+];
+
+/** By name; a `Map`, since `__proto__` is a string that a token may hold. */
+export const JWT_ALGORITHMS: ReadonlyMap<string, JwtAlgorithm> = new Map(
+  list.map((algorithm) => [algorithm.name, algorithm]),
+);
+
+/** Whether `key`, which is of the algorithm's kind, made `signature` over `data`. */
+export function verifyJws(
+  algorithm: JwtAlgorithm,
+  key: KeyObject,
+  data: Uint8Array,
+  signature: Uint8Array,
+): boolean {
+  if (algorithm.signatureLength !== undefined) {
+    return (
+      signature.length === algorithm.signatureLength &&
+      verify(algorithm.digest, data, { key, dsaEncoding: 'ieee-p1363' }, signature)
+    );
+  }
+  if (algorithm.saltLength === undefined) return verify(algorithm.digest, data, key, signature);
+  const { saltLength } = algorithm;
+  const padding = constants.RSA_PKCS1_PSS_PADDING;
+  return verify(algorithm.digest, data, { key, padding, saltLength }, signature);
+}

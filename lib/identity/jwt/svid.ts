@@ -1,0 +1,48 @@
+import type { JsonObject } from '../../internal/json.js';
+import type { SpiffeId } from '../spiffe-id.js';
+import { type DecodedToken, decodeToken } from './token.js';
+
+/**
+ * A JWT-SVID: a bearer token that says who its holder is, to the audience it names. Immutable. The token is reached by
+ * {@link JwtSvid.token} alone; `JSON.stringify`, `util.inspect` and loggers never show it.
+ */
+export class JwtSvid {
+  readonly id: SpiffeId;
+  /** What the issuer says the identity is for; empty when it says nothing. */
+  readonly hint: string;
+  readonly audience: readonly string[];
+  readonly expiresAt: Date;
+  /** All claims of the payload, frozen at the top. */
+  readonly claims: JsonObject;
+  readonly #token: string;
+
+  private constructor(decoded: DecodedToken, token: string, hint: string) {
+    this.id = decoded.id;
+    this.hint = hint;
+    this.audience = Object.freeze([...decoded.audience]);
+    this.expiresAt = new Date(decoded.expires * 1000);
+    this.claims = Object.freeze({ ...decoded.claims });
+    this.#token = token;
+    Object.freeze(this);
+  }
+
+  /**
+   * Takes a token that was just fetched for ourselves: its form and claims are held to JWT-SVID §2 and §3, its
+   * signature is for the one who receives it.
+   *
+   * @throws SpiffeError `ERR_SPIFFE_JWT_SVID_INVALID`
+   */
+  static parseUnverified(token: string, options: { readonly hint?: string } = {}): JwtSvid {
+    return new JwtSvid(decodeToken(token), token, options.hint ?? '');
+  }
+
+  /** @internal */
+  static fromDecoded(decoded: DecodedToken, token: string): JwtSvid {
+    return new JwtSvid(decoded, token, '');
+  }
+
+  /** The token itself. Whoever has it passes for this workload at its audience until it expires. */
+  get token(): string {
+    return this.#token;
+  }
+}
