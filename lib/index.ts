@@ -6,7 +6,7 @@ export {
 } from './errors.js';
 export { JwtBundle, type JwtBundleOptions } from './identity/jwt/bundle.js';
 export { JwtBundles } from './identity/jwt/bundles.js';
-export { JwtSvid } from './identity/jwt/svid.js';
+export type { JwtSvid } from './identity/jwt/svid.js';
 export { type VerifyJwtOptions, verifyJwtSvid } from './identity/jwt/verify.js';
 export {
   ANY_SPIFFE_ID,
