@@ -1,4 +1,6 @@
 import type { JwtBundle } from './jwt/bundle.js';
+import type { JwtSvid } from './jwt/svid.js';
+import type { VerifyJwtOptions } from './jwt/verify.js';
 import type { PeerRule } from './peer-rule.js';
 import type { SpiffeId } from './spiffe-id.js';
 import type { TrustDomain } from './trust-domain.js';
@@ -60,9 +62,49 @@ export interface X509Source {
   updates(options?: { readonly signal?: AbortSignal }): AsyncIterable<X509Snapshot>;
 }
 
+/** What a JWT-SVID is wanted for. */
+export interface JwtFetchOptions {
+  /** Whom the token is for: the name of one service, or several. The token names exactly these; at least one. */
+  readonly audience: string | readonly string[];
+  /** Which of several identities is to be its subject. Default: the one that `x509.svid()` gives, else the issuer's first. */
+  readonly id?: SpiffeId | string;
+  /** Ends this wait alone; whoever else waits for the same token still gets it. */
+  readonly signal?: AbortSignal;
+}
+
+/** How {@link JwtSource.verify} is to verify. */
+export interface JwtVerifyOptions extends VerifyJwtOptions {
+  /** Ends the wait for the first bundles. */
+  readonly signal?: AbortSignal;
+}
+
+/** A source of JWT-SVIDs and of the bundles that verify those of others. */
+export interface JwtSource {
+  /**
+   * A token for this audience: one that is at hand and good for a while yet, or a new one. Callers who want the same
+   * at the same time wait for one call.
+   *
+   * @throws SpiffeError `ERR_SPIFFE_OPTION_INVALID` without an audience, `ERR_SPIFFE_ID_INVALID`,
+   * `ERR_SPIFFE_WORKLOAD_API_DENIED` when there is no such identity, `ERR_SPIFFE_WORKLOAD_API_UNAVAILABLE`,
+   * `ERR_SPIFFE_WORKLOAD_API_REJECTED`, `ERR_SPIFFE_WORKLOAD_API_RESPONSE_INVALID`, `ERR_SPIFFE_SVID_REVOKED` when the
+   * identity was withdrawn meanwhile, `ERR_SPIFFE_SOURCE_CLOSED`. On abort the signal's reason.
+   */
+  fetch(options: JwtFetchOptions): Promise<JwtSvid>;
+  /**
+   * Verifies a token of another workload by the bundles at hand, as `verifyJwtSvid` does; waits for the first ones.
+   *
+   * @throws SpiffeError as `verifyJwtSvid` does, and `ERR_SPIFFE_SVID_REVOKED`, `ERR_SPIFFE_SOURCE_FAILED` or
+   * `ERR_SPIFFE_SOURCE_CLOSED` when there are no bundles any more. On abort the signal's reason.
+   */
+  verify(token: string, options: JwtVerifyOptions): Promise<JwtSvid>;
+  /** The bundles of the newest state; empty until they have come, and once closed, revoked or failed. */
+  readonly bundles: JwtBundleSet;
+}
+
 /** What the rings above are handed: who this process is, and whom it can verify. */
 export interface Identity {
   readonly x509: X509Source;
+  readonly jwt?: JwtSource;
 }
 
 /** The part of a response that every fetch gives, whichever library made it. */

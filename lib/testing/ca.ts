@@ -1,5 +1,7 @@
 import { createPublicKey } from 'node:crypto';
 import { SpiffeError } from '../errors.js';
+import { JwtBundle } from '../identity/jwt/bundle.js';
+import { JwtSvid } from '../identity/jwt/svid.js';
 import { SpiffeId } from '../identity/spiffe-id.js';
 import { TrustDomain } from '../identity/trust-domain.js';
 import { X509Bundle } from '../identity/x509/bundle.js';
@@ -7,6 +9,7 @@ import { X509Svid } from '../identity/x509/svid.js';
 import { quote } from '../internal/quote.js';
 import { type Authority, createAuthority, leafFields } from './authority.js';
 import { writeCertificate } from './certificate.js';
+import { JwtAuthority, type JwtSigningAlgorithm } from './jwt-authority.js';
 import { type KeyType, makeKey } from './keys.js';
 
 /** Options of {@link TestCa.create}. */
@@ -19,6 +22,18 @@ export interface TestCaOptions {
   readonly keyType?: KeyType;
   /** Issues through an intermediate CA, which stands behind the leaf in each SVID. Default: `false`. */
   readonly intermediate?: boolean;
+  /** With what JWT-SVIDs are signed. Default: `ES256`. */
+  readonly jwtAlgorithm?: JwtSigningAlgorithm;
+}
+
+/** Options of one JWT-SVID. */
+export interface IssueJwtOptions {
+  /** Whom it is for: one name, or several. At least one, none of them empty. */
+  readonly audience: string | readonly string[];
+  /** Life in milliseconds; default: that of the CA, five minutes at most (JWT-SVID 3.3 wants it short). */
+  readonly ttlMs?: number;
+  /** Further claims; `sub`, `aud`, `exp` and `iat` are none of these. Default: none. */
+  readonly claims?: Readonly<Record<string, unknown>>;
 }
 
 /** Options of one SVID. */
@@ -57,6 +72,8 @@ interface Issuer {
 }
 
 const HOUR_MS = 3600_000;
+const LONGEST_DEFAULT_JWT_TTL_MS = 300_000;
+const OWN_CLAIMS = ['sub', 'aud', 'exp', 'iat'];
 /** Half of an authority's life, after which a server rotates it: what it signs is never cut short. */
 const LONGEST_TTL_MS = 182 * 24 * HOUR_MS;
 
@@ -69,6 +86,8 @@ export class TestCa {
   readonly #options: Required<TestCaOptions>;
   #issuer: Issuer;
   #authorities: readonly Authority[];
+  /** Newest first; made on first use. */
+  #jwtAuthorities: readonly [JwtAuthority, ...JwtAuthority[]] | undefined;
 
   private constructor(trustDomain: TrustDomain, options: Required<TestCaOptions>) {
     this.trustDomain = trustDomain;
@@ -84,6 +103,7 @@ export class TestCa {
       ttlMs: checkTtl(options.ttlMs ?? HOUR_MS),
       keyType: options.keyType ?? 'ec-p256',
       intermediate: options.intermediate ?? false,
+      jwtAlgorithm: options.jwtAlgorithm ?? 'ES256',
     });
   }
 
@@ -95,6 +115,16 @@ export class TestCa {
   /** The same as the Workload API carries it: concatenated DER. */
   get bundleDer(): Uint8Array {
     return Buffer.concat(this.#authorities.map(({ certificate }) => certificate));
+  }
+
+  /** The JWT bundle of this trust domain as it is now: the keys, newest first. */
+  get jwtBundle(): JwtBundle {
+    return JwtBundle.parse(this.trustDomain, this.jwtBundleJson);
+  }
+
+  /** The same as the Workload API carries it: a JWK set in UTF-8. */
+  get jwtBundleJson(): Uint8Array {
+    return Buffer.from(JSON.stringify({ keys: this.#jwtKeys.map(({ jwk }) => jwk) }));
   }
 
   /** What signs at present, with its private key: the intermediate if there is one, else the root. */
@@ -139,6 +169,36 @@ export class TestCa {
   }
 
   /**
+   * Issues a JWT-SVID.
+   *
+   * @throws SpiffeError `ERR_SPIFFE_ID_INVALID`, or `ERR_SPIFFE_OPTION_INVALID` when there is no audience, a claim is
+   * one that the CA sets, the ID lies in another trust domain or has no path, or the life is out of bounds.
+   */
+  async issueJwt(id: SpiffeId | string, options: IssueJwtOptions): Promise<JwtSvid> {
+    const subject = this.#checkId(id);
+    const { claims = {}, ttlMs = Math.min(this.#options.ttlMs, LONGEST_DEFAULT_JWT_TTL_MS) } =
+      options;
+    const now = this.#options.now().getTime();
+    const token = await this.#jwtKeys[0].sign({
+      id: subject,
+      audience: checkAudience(options.audience),
+      issuedAt: Math.floor(now / 1000),
+      expires: Math.floor((now + checkTtl(ttlMs)) / 1000),
+      claims: checkClaims(claims),
+    });
+    return JwtSvid.parseUnverified(token);
+  }
+
+  /**
+   * Makes a new key for JWT-SVIDs, which signs from now on. The old ones stay in the bundle, so that what they signed
+   * is still believed, unless `keepOld` is `false`. X.509 authorities are not touched.
+   */
+  rotateJwtKey(options: { readonly keepOld?: boolean } = {}): void {
+    const old = (options.keepOld ?? true) ? this.#jwtKeys : [];
+    this.#jwtAuthorities = [new JwtAuthority(this.#options.jwtAlgorithm), ...old];
+  }
+
+  /**
    * Makes a new authority, which signs from now on. The old ones stay in the bundle until they expire, so that what
    * they signed is still believed, unless `keepOld` is `false`.
    */
@@ -147,6 +207,11 @@ export class TestCa {
     const now = this.#options.now();
     const old = (options.keepOld ?? true) ? this.#authorities : [];
     this.#authorities = [this.#issuer.root, ...old.filter(({ notAfter }) => notAfter > now)];
+  }
+
+  get #jwtKeys(): readonly [JwtAuthority, ...JwtAuthority[]] {
+    this.#jwtAuthorities ??= [new JwtAuthority(this.#options.jwtAlgorithm)];
+    return this.#jwtAuthorities;
   }
 
   #createIssuer(): Issuer {
@@ -176,6 +241,26 @@ export class TestCa {
     }
     return subject;
   }
+}
+
+function checkAudience(audience: string | readonly string[]): readonly string[] {
+  const list: readonly unknown[] = Array.isArray(audience) ? audience : [audience];
+  // JWT-10: at least one.
+  if (list.length > 0 && list.every((name) => typeof name === 'string' && name !== ''))
+    return list as readonly string[];
+  throw new SpiffeError(
+    'ERR_SPIFFE_OPTION_INVALID',
+    'cannot issue a JWT-SVID without an audience: name the service that it is for',
+  );
+}
+
+function checkClaims(claims: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
+  const own = OWN_CLAIMS.find((name) => Object.hasOwn(claims, name));
+  if (own === undefined) return claims;
+  throw new SpiffeError(
+    'ERR_SPIFFE_OPTION_INVALID',
+    `cannot issue a JWT-SVID with ${own} among its further claims: the CA sets that one`,
+  );
 }
 
 function checkTtl(ttlMs: number): number {

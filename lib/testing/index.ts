@@ -5,10 +5,17 @@ export type {
   X509SvidResponse,
 } from '../sources/workload-api/proto.js';
 export type { Authority } from './authority.js';
-export { type IssuedSvid, type IssueOptions, TestCa, type TestCaOptions } from './ca.js';
+export {
+  type IssuedSvid,
+  type IssueJwtOptions,
+  type IssueOptions,
+  TestCa,
+  type TestCaOptions,
+} from './ca.js';
 export type { ReceivedCall } from './call-log.js';
 export { FakeClock } from './clock.js';
 export type { IdentityState, ServedIdentity } from './identities.js';
+export type { JwtSigningAlgorithm } from './jwt-authority.js';
 export type { KeyType } from './keys.js';
 export type { Corruption } from './message-stream.js';
 export { WorkloadApiServer, type WorkloadApiServerOptions } from './workload-api-server.js';
