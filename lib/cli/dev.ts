@@ -32,7 +32,10 @@ export function addDevCommand(program: Command): void {
       addIdentity,
     )
     .addOption(
-      new Option('--ttl <duration>', 'life of each SVID, such as 30s, 5m or 1h')
+      new Option(
+        '--ttl <duration>',
+        'life of each SVID, such as 30s, 5m or 1h; a JWT-SVID lives five minutes at most',
+      )
         .default(3600_000, '1h')
         .argParser(parseDuration),
     )
@@ -80,9 +83,9 @@ function describe(server: WorkloadApiServer, ttlMs: number): string {
   // All but the first line is a comment, so that the whole can be pasted into a shell.
   return `export SPIFFE_ENDPOINT_SOCKET=${server.address}
 
-# Trust domain ${ca.trustDomain.name}. Whoever can reach the socket is given these X.509-SVIDs:
+# Trust domain ${ca.trustDomain.name}. Whoever can reach the socket is given these identities:
 ${lines.join('\n')}
-# Each lives ${formatDuration(ttlMs)} and is renewed when half of that is over.
+# Each X.509-SVID lives ${formatDuration(ttlMs)} and is renewed when half of that is over, a JWT-SVID lives ${formatDuration(ca.jwtTtlMs)}.
 # CA ${fingerprint(server)}
 #   valid until ${ca.authority.notAfter.toISOString()}, gone when this ends.
 # Stop with Ctrl-C.

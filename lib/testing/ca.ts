@@ -1,13 +1,12 @@
 import { createPublicKey } from 'node:crypto';
-import { SpiffeError } from '../errors.js';
 import { JwtBundle } from '../identity/jwt/bundle.js';
 import { JwtSvid } from '../identity/jwt/svid.js';
-import { SpiffeId } from '../identity/spiffe-id.js';
+import type { SpiffeId } from '../identity/spiffe-id.js';
 import { TrustDomain } from '../identity/trust-domain.js';
 import { X509Bundle } from '../identity/x509/bundle.js';
 import { X509Svid } from '../identity/x509/svid.js';
-import { quote } from '../internal/quote.js';
 import { type Authority, createAuthority, leafFields } from './authority.js';
+import { checkAudience, checkClaims, checkSubject, checkTtl } from './ca-input.js';
 import { writeCertificate } from './certificate.js';
 import { JwtAuthority, type JwtSigningAlgorithm } from './jwt-authority.js';
 import { type KeyType, makeKey } from './keys.js';
@@ -22,6 +21,8 @@ export interface TestCaOptions {
   readonly keyType?: KeyType;
   /** Issues through an intermediate CA, which stands behind the leaf in each SVID. Default: `false`. */
   readonly intermediate?: boolean;
+  /** Life of a JWT-SVID in milliseconds, as `ttlMs`. Default: that of an X.509-SVID, five minutes at most (JWT-SVID 3.3). */
+  readonly jwtTtlMs?: number;
   /** With what JWT-SVIDs are signed. Default: `ES256`. */
   readonly jwtAlgorithm?: JwtSigningAlgorithm;
 }
@@ -30,7 +31,7 @@ export interface TestCaOptions {
 export interface IssueJwtOptions {
   /** Whom it is for: one name, or several. At least one, none of them empty. */
   readonly audience: string | readonly string[];
-  /** Life in milliseconds; default: that of the CA, five minutes at most (JWT-SVID 3.3 wants it short). */
+  /** Life in milliseconds; default: that of the CA. */
   readonly ttlMs?: number;
   /** Further claims; `sub`, `aud`, `exp` and `iat` are none of these. Default: none. */
   readonly claims?: Readonly<Record<string, unknown>>;
@@ -73,9 +74,6 @@ interface Issuer {
 
 const HOUR_MS = 3600_000;
 const LONGEST_DEFAULT_JWT_TTL_MS = 300_000;
-const OWN_CLAIMS = ['sub', 'aud', 'exp', 'iat'];
-/** Half of an authority's life, after which a server rotates it: what it signs is never cut short. */
-const LONGEST_TTL_MS = 182 * 24 * HOUR_MS;
 
 /**
  * The signing authority of one trust domain, for development and tests: its keys are made in memory and die with the
@@ -103,6 +101,9 @@ export class TestCa {
       ttlMs: checkTtl(options.ttlMs ?? HOUR_MS),
       keyType: options.keyType ?? 'ec-p256',
       intermediate: options.intermediate ?? false,
+      jwtTtlMs: checkTtl(
+        options.jwtTtlMs ?? Math.min(options.ttlMs ?? HOUR_MS, LONGEST_DEFAULT_JWT_TTL_MS),
+      ),
       jwtAlgorithm: options.jwtAlgorithm ?? 'ES256',
     });
   }
@@ -115,6 +116,11 @@ export class TestCa {
   /** The same as the Workload API carries it: concatenated DER. */
   get bundleDer(): Uint8Array {
     return Buffer.concat(this.#authorities.map(({ certificate }) => certificate));
+  }
+
+  /** Life of a JWT-SVID in milliseconds, unless asked for otherwise. */
+  get jwtTtlMs(): number {
+    return this.#options.jwtTtlMs;
   }
 
   /** The JWT bundle of this trust domain as it is now: the keys, newest first. */
@@ -149,7 +155,7 @@ export class TestCa {
    * domain, has no path (X509-SVID 3.1), or the life is out of bounds.
    */
   issueDer(id: SpiffeId | string, options: IssueOptions = {}): IssuedSvid {
-    const subject = this.#checkId(id);
+    const subject = checkSubject(id, this.trustDomain);
     const { signer, root } = this.#issuer;
     const key = makeKey(this.#options.keyType);
     const fields = leafFields(signer, {
@@ -175,9 +181,8 @@ export class TestCa {
    * one that the CA sets, the ID lies in another trust domain or has no path, or the life is out of bounds.
    */
   async issueJwt(id: SpiffeId | string, options: IssueJwtOptions): Promise<JwtSvid> {
-    const subject = this.#checkId(id);
-    const { claims = {}, ttlMs = Math.min(this.#options.ttlMs, LONGEST_DEFAULT_JWT_TTL_MS) } =
-      options;
+    const subject = checkSubject(id, this.trustDomain);
+    const { claims = {}, ttlMs = this.jwtTtlMs } = options;
     const now = this.#options.now().getTime();
     const token = await this.#jwtKeys[0].sign({
       id: subject,
@@ -223,50 +228,4 @@ export class TestCa {
       : root;
     return { root, signer };
   }
-
-  #checkId(id: SpiffeId | string): SpiffeId {
-    const subject = id instanceof SpiffeId ? id : SpiffeId.parse(id);
-    if (!subject.memberOf(this.trustDomain)) {
-      throw new SpiffeError(
-        'ERR_SPIFFE_OPTION_INVALID',
-        `cannot issue an SVID for ${subject.toString()}: this CA is the authority of ${this.trustDomain.name}; give an ID below ${this.trustDomain.idString}`,
-      );
-    }
-    // X509-SVID 3.1: a leaf's SPIFFE ID has a path.
-    if (subject.path === '') {
-      throw new SpiffeError(
-        'ERR_SPIFFE_OPTION_INVALID',
-        `cannot issue an SVID for ${subject.toString()}: a workload's ID has a path (X509-SVID 3.1); add one`,
-      );
-    }
-    return subject;
-  }
-}
-
-function checkAudience(audience: string | readonly string[]): readonly string[] {
-  const list: readonly unknown[] = Array.isArray(audience) ? audience : [audience];
-  // JWT-10: at least one.
-  if (list.length > 0 && list.every((name) => typeof name === 'string' && name !== ''))
-    return list as readonly string[];
-  throw new SpiffeError(
-    'ERR_SPIFFE_OPTION_INVALID',
-    'cannot issue a JWT-SVID without an audience: name the service that it is for',
-  );
-}
-
-function checkClaims(claims: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
-  const own = OWN_CLAIMS.find((name) => Object.hasOwn(claims, name));
-  if (own === undefined) return claims;
-  throw new SpiffeError(
-    'ERR_SPIFFE_OPTION_INVALID',
-    `cannot issue a JWT-SVID with ${own} among its further claims: the CA sets that one`,
-  );
-}
-
-function checkTtl(ttlMs: number): number {
-  if (Number.isSafeInteger(ttlMs) && ttlMs >= 1000 && ttlMs <= LONGEST_TTL_MS) return ttlMs;
-  throw new SpiffeError(
-    'ERR_SPIFFE_OPTION_INVALID',
-    `cannot issue an SVID with a life of ${typeof ttlMs === 'number' ? `${ttlMs} ms` : quote(ttlMs)}; give whole milliseconds, from 1000 (one second) to ${LONGEST_TTL_MS} (182 days)`,
-  );
 }

@@ -10,7 +10,7 @@ export interface ServedIdentity {
   readonly id: SpiffeId | string;
   /** What the identity is for; at most 1024 bytes, unlike every other one's. Default: none. */
   readonly hint?: string;
-  /** Life of its SVIDs in milliseconds. Default: that of the server. */
+  /** Life of its SVIDs in milliseconds; of a JWT-SVID as far as those of the server live that long. Default: that of the server. */
   readonly ttlMs?: number;
   /** DNS names in its SVIDs. Default: none. */
   readonly dnsNames?: readonly string[];
@@ -23,6 +23,13 @@ export interface IdentityState {
   readonly hint: string;
   readonly notBefore: Date;
   readonly notAfter: Date;
+}
+
+/** An identity for which a token may be asked. */
+export interface EntitledIdentity {
+  readonly id: string;
+  readonly hint: string;
+  readonly jwtTtlMs: number;
 }
 
 interface Held {
@@ -80,6 +87,15 @@ export class Identities {
       hint: identity.hint ?? '',
       notBefore: svid.notBefore,
       notAfter: svid.notAfter,
+    }));
+  }
+
+  get entitled(): readonly EntitledIdentity[] {
+    const { jwtTtlMs } = this.#ca;
+    return this.#held.map(({ identity: { id, hint = '', ttlMs = jwtTtlMs } }) => ({
+      id: id.toString(),
+      hint,
+      jwtTtlMs: Math.min(ttlMs, jwtTtlMs),
     }));
   }
 

@@ -2,9 +2,13 @@ import { SpiffeError } from '../errors.js';
 import type { SpiffeId } from '../identity/spiffe-id.js';
 import { TrustDomain } from '../identity/trust-domain.js';
 import type { Clock } from '../internal/clock.js';
-import type { X509BundlesResponse, X509SvidResponse } from '../sources/workload-api/proto.js';
+import type {
+  JwtBundlesResponse,
+  X509BundlesResponse,
+  X509SvidResponse,
+} from '../sources/workload-api/proto.js';
 import { TestCa, type TestCaOptions } from './ca.js';
-import { Identities, type ServedIdentity } from './identities.js';
+import { type EntitledIdentity, Identities, type ServedIdentity } from './identities.js';
 
 /** What the development Workload API serves: one trust domain's identities, and the bundles of those federated. */
 export class Issuer {
@@ -28,14 +32,22 @@ export class Issuer {
   }
 
   x509Svids(): X509SvidResponse | undefined {
-    if (!this.#entitled) return undefined;
+    if (this.entitled.length === 0) return undefined;
     return { svids: this.identities.entries(), crl: [], federatedBundles: this.#foreignBundles() };
   }
 
   x509Bundles(): X509BundlesResponse | undefined {
-    if (!this.#entitled) return undefined;
+    if (this.entitled.length === 0) return undefined;
     const own = [this.ca.trustDomain.idString, this.ca.bundleDer] as const;
     return { crl: [], bundles: new Map([own, ...this.#foreignBundles()]) };
+  }
+
+  jwtBundles(): JwtBundlesResponse | undefined {
+    if (this.entitled.length === 0) return undefined;
+    const bundles = this.authorities.map(
+      (ca) => [ca.trustDomain.idString, ca.jwtBundleJson] as const,
+    );
+    return { bundles: new Map(bundles) };
   }
 
   /** A trust domain given by name gets a CA made for it. */
@@ -74,9 +86,17 @@ export class Issuer {
     return [...this.#federated.keys()];
   }
 
-  // Workload Endpoint 6: no identity for the caller means PermissionDenied, bundles included (WLA-23, WLA-26).
-  get #entitled(): boolean {
-    return !this.withdrawn && this.identities.states.length > 0;
+  /** The CA of its own trust domain, and those of the federated ones. */
+  get authorities(): readonly TestCa[] {
+    return [this.ca, ...this.#federated.values()];
+  }
+
+  /**
+   * What callers are entitled to at present. Workload Endpoint 6: no identity for the caller means PermissionDenied,
+   * bundles included (WLA-23, WLA-26).
+   */
+  get entitled(): readonly EntitledIdentity[] {
+    return this.withdrawn ? [] : this.identities.entitled;
   }
 
   #foreignBundles(): Map<string, Uint8Array> {

@@ -2,6 +2,7 @@ import type { ServerWritableStream } from '@grpc/grpc-js';
 import type { Clock, ClockTimer } from '../internal/clock.js';
 import type { Logger } from '../log.js';
 import type { RpcMethod } from '../sources/workload-api/proto.js';
+import { FaultyMessages } from './faulty-messages.js';
 
 /** A gRPC status that ends a call. */
 export interface CallStatus {
@@ -9,9 +10,6 @@ export interface CallStatus {
   readonly code: number;
   readonly details: string;
 }
-
-/** Changes a message before it is sent; what it gives as bytes is sent as it stands. */
-export type Corruption<Response> = (message: Response) => Response | Uint8Array;
 
 export type OpenCall = ServerWritableStream<Uint8Array, Uint8Array>;
 
@@ -22,18 +20,18 @@ interface Progress {
   readonly sent?: Uint8Array;
 }
 
-const PERMISSION_DENIED: CallStatus = { code: 7, details: 'no identity issued' };
+export const PERMISSION_DENIED: CallStatus = { code: 7, details: 'no identity issued' };
 
 /** Every open stream of one RPC. Each message is the complete state (WLA-05). */
 export class MessageStream<Response> {
-  readonly #rpc: RpcMethod<unknown, Response>;
+  /** What is sent, and how it is spoiled. */
+  readonly messages: FaultyMessages<Response>;
+  readonly #path: string;
   readonly #current: () => Response | undefined;
   readonly #clock: Clock;
   readonly #logger: Logger;
   readonly #idle: () => void;
   readonly #open = new Map<OpenCall, Progress>();
-  #corruption: Corruption<Response> = (message) => message;
-  #corruptions = 0;
 
   /**
    * @param current - the message for now; `undefined` when the caller is entitled to none.
@@ -44,7 +42,8 @@ export class MessageStream<Response> {
     current: () => Response | undefined,
     environment: { readonly clock: Clock; readonly logger: Logger; readonly idle: () => void },
   ) {
-    this.#rpc = rpc;
+    this.messages = new FaultyMessages(rpc.response);
+    this.#path = rpc.path;
     this.#current = current;
     this.#clock = environment.clock;
     this.#logger = environment.logger;
@@ -77,15 +76,6 @@ export class MessageStream<Response> {
     }
   }
 
-  corrupt(change: Corruption<Response>, times: number): void {
-    this.#corruption = change;
-    this.#corruptions = times;
-  }
-
-  heal(): void {
-    this.#corruptions = 0;
-  }
-
   end(status: CallStatus): void {
     for (const call of this.#open.keys()) this.#finish(call, status);
   }
@@ -96,17 +86,11 @@ export class MessageStream<Response> {
       this.#finish(call, PERMISSION_DENIED);
       return;
     }
-    const state = this.#rpc.response.encode(message);
+    const state = this.messages.encode(message);
     if (before !== undefined && Buffer.compare(state, before) === 0) return;
     this.#open.set(call, { sent: state });
-    this.#logger.debug({ path: this.#rpc.path, bytes: state.length }, 'sent');
-    call.write(this.#corruptions === 0 ? state : this.#corrupted(message));
-  }
-
-  #corrupted(message: Response): Uint8Array {
-    this.#corruptions -= 1;
-    const changed = this.#corruption(message);
-    return changed instanceof Uint8Array ? changed : this.#rpc.response.encode(changed);
+    this.#logger.debug({ path: this.#path, bytes: state.length }, 'sent');
+    call.write(this.messages.outgoing(message, state));
   }
 
   #finish(call: OpenCall, status: CallStatus): void {

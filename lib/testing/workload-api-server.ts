@@ -4,16 +4,22 @@ import type { SpiffeId } from '../identity/spiffe-id.js';
 import type { TrustDomain } from '../identity/trust-domain.js';
 import { type Clock, type ClockTimer, SYSTEM_CLOCK } from '../internal/clock.js';
 import { type Logger, SILENT } from '../log.js';
-import type { X509BundlesResponse, X509SvidResponse } from '../sources/workload-api/proto.js';
+import type {
+  JwtBundlesResponse,
+  JwtSvidResponse,
+  ValidateJwtSvidResponse,
+  X509BundlesResponse,
+  X509SvidResponse,
+} from '../sources/workload-api/proto.js';
 import type { TestCa, TestCaOptions } from './ca.js';
 import type { ReceivedCall } from './call-log.js';
 import { Endpoint } from './endpoint.js';
+import type { Corruption } from './faulty-messages.js';
 import type { IdentityState, ServedIdentity } from './identities.js';
 import { Issuer } from './issuer.js';
-import type { Corruption } from './message-stream.js';
 import { WorkloadApiService } from './workload-api-service.js';
 
-/** Options of {@link WorkloadApiServer.open}; `ttlMs`, `keyType` and `intermediate` as for {@link TestCa.create}. */
+/** Options of {@link WorkloadApiServer.open}; those about what is issued are as for {@link TestCa.create}. */
 export interface WorkloadApiServerOptions extends Omit<TestCaOptions, 'now'> {
   readonly trustDomain: TrustDomain | string;
   /** What every caller is given, the default identity first. While there is none, callers get `PermissionDenied`. */
@@ -73,14 +79,16 @@ export class WorkloadApiServer {
    * `ERR_SPIFFE_ADDRESS_INVALID` when the address is malformed, not local, or taken.
    */
   static async open(options: WorkloadApiServerOptions): Promise<WorkloadApiServer> {
-    const { trustDomain, identities, federated = [], address, autoRotate = true } = options;
-    const { clock = SYSTEM_CLOCK, logger = SILENT, ttlMs, keyType, intermediate } = options;
-    const issuer = new Issuer(trustDomain, identities, {
-      clock,
-      ...(ttlMs === undefined ? {} : { ttlMs }),
-      ...(keyType === undefined ? {} : { keyType }),
-      ...(intermediate === undefined ? {} : { intermediate }),
-    });
+    const {
+      trustDomain,
+      identities,
+      federated = [],
+      address,
+      autoRotate = true,
+      ...rest
+    } = options;
+    const { clock = SYSTEM_CLOCK, logger = SILENT, ...caOptions } = rest;
+    const issuer = new Issuer(trustDomain, identities, { ...caOptions, clock });
     for (const domain of federated) issuer.federate(domain);
     const service = new WorkloadApiService(issuer, clock, logger);
     const { Server, ServerCredentials } = await import('@grpc/grpc-js');
@@ -148,6 +156,20 @@ export class WorkloadApiServer {
   }
 
   /**
+   * Makes a new key for JWT-SVIDs, and sends the bundle. The old key stays in it unless `keepOld` is `false`. With
+   * `trustDomain`, rotates the key of that federated domain instead.
+   *
+   * @throws SpiffeError `ERR_SPIFFE_BUNDLE_NOT_FOUND` when that trust domain is not federated.
+   */
+  rotateJwtKey(
+    options: { readonly keepOld?: boolean; readonly trustDomain?: TrustDomain | string } = {},
+  ): void {
+    const { keepOld = true, trustDomain = this.ca.trustDomain } = options;
+    this.#issuer.caOf(trustDomain).rotateJwtKey({ keepOld });
+    this.#changed('JWT key rotated');
+  }
+
+  /**
    * Replaces the identities, and ends a withdrawal. One that stays as it was keeps its SVID; without any, streams end
    * with `PermissionDenied`.
    *
@@ -200,7 +222,7 @@ export class WorkloadApiServer {
     this.#service.push(true);
   }
 
-  /** Fault: holds back the first message of each new stream. 0 ends it. */
+  /** Fault: holds back each answer, and the first message of each new stream. 0 ends it. */
   delay(ms: number): void {
     this.#service.delayMs = ms;
   }
@@ -210,7 +232,7 @@ export class WorkloadApiServer {
     change: Corruption<X509SvidResponse>,
     options: { readonly times?: number } = {},
   ): void {
-    this.#service.svids.corrupt(change, options.times ?? 1);
+    this.#service.svids.messages.corrupt(change, options.times ?? 1);
   }
 
   /** Fault: the same for `FetchX509Bundles`. */
@@ -218,7 +240,31 @@ export class WorkloadApiServer {
     change: Corruption<X509BundlesResponse>,
     options: { readonly times?: number } = {},
   ): void {
-    this.#service.bundles.corrupt(change, options.times ?? 1);
+    this.#service.bundles.messages.corrupt(change, options.times ?? 1);
+  }
+
+  /** Fault: the same for `FetchJWTBundles`. */
+  corruptJwtBundles(
+    change: Corruption<JwtBundlesResponse>,
+    options: { readonly times?: number } = {},
+  ): void {
+    this.#service.jwtBundles.messages.corrupt(change, options.times ?? 1);
+  }
+
+  /** Fault: the same for the answers of `FetchJWTSVID`. */
+  corruptJwtSvids(
+    change: Corruption<JwtSvidResponse>,
+    options: { readonly times?: number } = {},
+  ): void {
+    this.#service.jwtSvids.messages.corrupt(change, options.times ?? 1);
+  }
+
+  /** Fault: the same for the answers of `ValidateJWTSVID`. */
+  corruptValidation(
+    change: Corruption<ValidateJwtSvidResponse>,
+    options: { readonly times?: number } = {},
+  ): void {
+    this.#service.validation.messages.corrupt(change, options.times ?? 1);
   }
 
   /**

@@ -1,6 +1,6 @@
 import type {
+  Metadata,
   Server,
-  ServerUnaryCall,
   ServiceDefinition,
   sendUnaryData,
   UntypedServiceImplementation,
@@ -8,26 +8,30 @@ import type {
 import type { Clock } from '../internal/clock.js';
 import type { Logger } from '../log.js';
 import {
+  FETCH_JWT_BUNDLES,
+  FETCH_JWT_SVID,
   FETCH_X509_BUNDLES,
   FETCH_X509_SVID,
+  type JwtBundlesResponse,
+  type JwtSvidRequest,
+  type JwtSvidResponse,
+  VALIDATE_JWT_SVID,
+  type ValidateJwtSvidRequest,
+  type ValidateJwtSvidResponse,
   type X509BundlesResponse,
   type X509SvidResponse,
 } from '../sources/workload-api/proto.js';
 import { CallLog } from './call-log.js';
+import type { Issuer } from './issuer.js';
+import { issueTokens, validateToken } from './jwt-answers.js';
 import { type CallStatus, MessageStream, type OpenCall } from './message-stream.js';
-
-/** What the service sends: each is the complete state, and `undefined` when the caller is entitled to nothing. */
-export interface State {
-  x509Svids(): X509SvidResponse | undefined;
-  x509Bundles(): X509BundlesResponse | undefined;
-}
+import { type UnaryCall, UnaryRpc } from './unary-rpc.js';
 
 interface AnyCall {
-  readonly metadata: ServerUnaryCall<Uint8Array, Uint8Array>['metadata'];
+  readonly metadata: Metadata;
 }
 
-const STREAMS = ['FetchJWTBundles', 'FetchWITSVID', 'FetchWITBundles'];
-const UNARY = ['FetchJWTSVID', 'ValidateJWTSVID'];
+const NOT_SERVED_STREAMS = ['FetchWITSVID', 'FetchWITBundles'];
 
 const NO_SECURITY_HEADER: CallStatus = {
   code: 3,
@@ -35,7 +39,7 @@ const NO_SECURITY_HEADER: CallStatus = {
 };
 const NOT_SERVED: CallStatus = {
   code: 12,
-  details: 'the development Workload API serves X.509-SVIDs and X.509 bundles',
+  details: 'the development Workload API serves X.509-SVIDs, JWT-SVIDs and their bundles',
 };
 
 /** The gRPC service of the Workload API, with the faults that a test wants from it. */
@@ -43,18 +47,32 @@ export class WorkloadApiService {
   readonly calls: CallLog = new CallLog();
   readonly svids: MessageStream<X509SvidResponse>;
   readonly bundles: MessageStream<X509BundlesResponse>;
-  /** How long the first message of a new stream is held back. */
+  readonly jwtBundles: MessageStream<JwtBundlesResponse>;
+  readonly jwtSvids: UnaryRpc<JwtSvidRequest, JwtSvidResponse>;
+  readonly validation: UnaryRpc<ValidateJwtSvidRequest, ValidateJwtSvidResponse>;
+  /** How long an answer, or the first message of a new stream, is held back. */
   delayMs = 0;
   #failure: CallStatus | undefined;
   #failures = 0;
   readonly #logger: Logger;
   readonly #idleWaiters = new Set<() => void>();
 
-  constructor(state: State, clock: Clock, logger: Logger) {
+  constructor(issuer: Issuer, clock: Clock, logger: Logger) {
     this.#logger = logger;
     const environment = { clock, logger, idle: () => this.#wakeIdle() };
-    this.svids = new MessageStream(FETCH_X509_SVID, () => state.x509Svids(), environment);
-    this.bundles = new MessageStream(FETCH_X509_BUNDLES, () => state.x509Bundles(), environment);
+    this.svids = new MessageStream(FETCH_X509_SVID, () => issuer.x509Svids(), environment);
+    this.bundles = new MessageStream(FETCH_X509_BUNDLES, () => issuer.x509Bundles(), environment);
+    this.jwtBundles = new MessageStream(FETCH_JWT_BUNDLES, () => issuer.jwtBundles(), environment);
+    this.jwtSvids = new UnaryRpc(
+      FETCH_JWT_SVID,
+      (request) => issueTokens(issuer, request),
+      environment,
+    );
+    this.validation = new UnaryRpc(
+      VALIDATE_JWT_SVID,
+      (request) => validateToken(issuer, request, clock),
+      environment,
+    );
   }
 
   addTo(server: Server): void {
@@ -81,19 +99,25 @@ export class WorkloadApiService {
     };
     stream('FetchX509SVID', (call) => this.svids.accept(call, this.delayMs));
     stream('FetchX509Bundles', (call) => this.bundles.accept(call, this.delayMs));
-    for (const method of STREAMS) stream(method, (call) => call.emit('error', NOT_SERVED));
-    for (const method of UNARY) {
+    stream('FetchJWTBundles', (call) => this.jwtBundles.accept(call, this.delayMs));
+    for (const method of NOT_SERVED_STREAMS)
+      stream(method, (call) => call.emit('error', NOT_SERVED));
+    for (const [method, rpc] of [
+      ['FetchJWTSVID', this.jwtSvids],
+      ['ValidateJWTSVID', this.validation],
+    ] as const) {
       add(method, false);
-      handlers[method] = (
-        call: ServerUnaryCall<Uint8Array, Uint8Array>,
-        callback: sendUnaryData<Uint8Array>,
-      ) => callback(this.#receive(method, call) ?? NOT_SERVED);
+      handlers[method] = (call: UnaryCall, callback: sendUnaryData<Uint8Array>) => {
+        const refusal = this.#receive(method, call);
+        if (refusal === undefined) rpc.accept(call, callback, this.delayMs);
+        else callback(refusal);
+      };
     }
     server.addService(definition, handlers);
   }
 
   get openStreams(): number {
-    return this.svids.size + this.bundles.size;
+    return this.#streams.reduce((sum, { size }) => sum + size, 0);
   }
 
   fail(status: CallStatus, times: number): void {
@@ -104,24 +128,25 @@ export class WorkloadApiService {
   heal(): void {
     this.delayMs = 0;
     this.#failures = 0;
-    this.svids.heal();
-    this.bundles.heal();
+    for (const { messages } of [...this.#streams, this.jwtSvids, this.validation]) messages.heal();
   }
 
   push(always: boolean): void {
-    this.svids.push(always);
-    this.bundles.push(always);
+    for (const stream of this.#streams) stream.push(always);
   }
 
   endStreams(status: CallStatus): void {
-    this.svids.end(status);
-    this.bundles.end(status);
+    for (const stream of this.#streams) stream.end(status);
   }
 
   /** Resolves when no stream is open. */
   idle(): Promise<void> {
     if (this.openStreams === 0) return Promise.resolve();
     return new Promise((resolve) => this.#idleWaiters.add(resolve));
+  }
+
+  get #streams(): readonly [typeof this.svids, typeof this.bundles, typeof this.jwtBundles] {
+    return [this.svids, this.bundles, this.jwtBundles];
   }
 
   #wakeIdle(): void {

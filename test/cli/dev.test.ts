@@ -90,7 +90,9 @@ describe('agent-spiffe dev', () => {
     await run.stop('SIGTERM');
     expect(run.stdout).to.match(/Trust domain example\.org/);
     expect(run.stdout).to.match(/spiffe:\/\/example\.org\/tools\/search +hint search/);
-    expect(run.stdout).to.match(/Each lives 90s and is renewed when half of that is over/);
+    expect(run.stdout).to.match(
+      /Each X.509-SVID lives 90s and is renewed when half of that is over, a JWT-SVID lives 90s\./,
+    );
     expect(run.stdout).to.match(/CA [0-9a-f]{64}/);
     const shell = spawnSync('sh', ['-ec', `${run.stdout}\nprintf %s "$SPIFFE_ENDPOINT_SOCKET"`], {
       encoding: 'utf8',

@@ -17,8 +17,15 @@ message X509SVID { string spiffe_id = 1; bytes x509_svid = 2; bytes x509_svid_ke
 message X509BundlesRequest {}
 message X509BundlesResponse { repeated bytes crl = 1; map<string, bytes> bundles = 2; }
 message JWTSVIDRequest { repeated string audience = 1; string spiffe_id = 2; }
+message JWTSVIDResponse { repeated JWTSVID svids = 1; }
+message JWTSVID { string spiffe_id = 1; string svid = 2; string hint = 3; }
 message JWTBundlesRequest {}
+message JWTBundlesResponse { map<string, bytes> bundles = 1; }
 message ValidateJWTSVIDRequest { string audience = 1; string svid = 2; }
+message ValidateJWTSVIDResponse { string spiffe_id = 1; Struct claims = 2; }
+message Struct { map<string, Value> fields = 1; }
+message Value { oneof kind { int32 null_value = 1; double number_value = 2; string string_value = 3; bool bool_value = 4; Struct struct_value = 5; ListValue list_value = 6; } }
+message ListValue { repeated Value values = 1; }
 message WITSVIDRequest { string spiffe_id = 1; }
 message WITBundlesRequest {}
 `;
@@ -41,6 +48,23 @@ export interface RawSvids {
 export interface RawBundles {
   readonly crl: readonly Uint8Array[];
   readonly bundles: Readonly<Record<string, Uint8Array>>;
+}
+
+export interface RawJwt {
+  readonly spiffe_id: string;
+  readonly svid: string;
+  readonly hint: string;
+}
+
+export interface RawValidation {
+  readonly spiffe_id: string;
+  /** The Struct as the JSON that it stands for. */
+  readonly claims: Readonly<Record<string, unknown>>;
+}
+
+interface RawValue {
+  readonly kind: string;
+  readonly [kind: string]: unknown;
 }
 
 /** How a call ended, by the number of its gRPC status. */
@@ -149,24 +173,48 @@ export class RawClient {
       `/SpiffeWorkloadAPI/${method}`,
       asIs,
       asIs,
-      request(method),
+      encodeRequest(method),
       metadata(header),
     );
     return new RawStream(call, read);
   }
 
+  /** JWK sets, by the SPIFFE ID of the trust domain. */
+  jwtBundles(): RawStream<Readonly<Record<string, unknown>>> {
+    return this.stream('FetchJWTBundles', readJwtBundles);
+  }
+
+  /** The tokens, or how the call ended without. */
+  async jwtSvids(request: {
+    readonly audience: readonly string[];
+    readonly spiffe_id?: string;
+  }): Promise<readonly RawJwt[] | Ended> {
+    const answer = await this.unary('FetchJWTSVID', SECURITY_HEADER, request);
+    return Buffer.isBuffer(answer) ? readJwts(answer) : answer;
+  }
+
+  /** The verdict, or how the call ended without. */
+  async validate(request: {
+    readonly audience: string;
+    readonly svid: string;
+  }): Promise<RawValidation | Ended> {
+    const answer = await this.unary('ValidateJWTSVID', SECURITY_HEADER, request);
+    return Buffer.isBuffer(answer) ? readValidation(answer) : answer;
+  }
+
   unary(
     method: string,
     header: readonly (readonly [string, string])[] = SECURITY_HEADER,
-  ): Promise<Ended> {
+    message?: object,
+  ): Promise<Buffer | Ended> {
     return new Promise((resolve) => {
-      const done = (error: ServiceError | null): void =>
-        resolve(error === null ? { code: 0, details: '' } : error);
+      const done = (error: ServiceError | null, answer?: Buffer): void =>
+        resolve(error ?? answer ?? Buffer.alloc(0));
       this.#client.makeUnaryRequest(
         `/SpiffeWorkloadAPI/${method}`,
         asIs,
         asIs,
-        request(method),
+        encodeRequest(method, message),
         metadata(header),
         done,
       );
@@ -178,7 +226,10 @@ export class RawClient {
     method: string,
     header: readonly (readonly [string, string])[] = SECURITY_HEADER,
   ): Promise<Ended | 'a message'> {
-    if (RPCS[method] === false) return this.unary(method, header);
+    if (RPCS[method] === false) {
+      const answer = await this.unary(method, header);
+      return Buffer.isBuffer(answer) ? 'a message' : answer;
+    }
     const stream = this.stream(method, () => 'a message' as const, header);
     try {
       return await Promise.race([stream.next(), stream.ended]);
@@ -198,8 +249,9 @@ function asIs(bytes: Buffer): Buffer {
   return bytes;
 }
 
-function request(method: string): Buffer {
-  const [type, message] = REQUESTS[method] ?? ['X509SVIDRequest', {}];
+function encodeRequest(method: string, given?: object): Buffer {
+  const [type, usual] = REQUESTS[method] ?? ['X509SVIDRequest', {}];
+  const message = given ?? usual;
   return Buffer.from(root.lookupType(type).encode(message).finish());
 }
 
@@ -216,6 +268,42 @@ function readSvids(bytes: Buffer): RawSvids {
 
 function readBundles(bytes: Buffer): RawBundles {
   return decode('X509BundlesResponse', bytes) as RawBundles;
+}
+
+function readJwts(bytes: Buffer): readonly RawJwt[] {
+  return (decode('JWTSVIDResponse', bytes) as { svids: readonly RawJwt[] }).svids;
+}
+
+function readJwtBundles(bytes: Buffer): Readonly<Record<string, unknown>> {
+  const { bundles } = decode('JWTBundlesResponse', bytes) as {
+    bundles: Readonly<Record<string, Buffer>>;
+  };
+  return Object.fromEntries(
+    Object.entries(bundles).map(([id, json]) => [id, JSON.parse(json.toString()) as unknown]),
+  );
+}
+
+function readValidation(bytes: Buffer): RawValidation {
+  const type = root.lookupType('ValidateJWTSVIDResponse');
+  const { spiffe_id, claims } = type.toObject(type.decode(bytes), { oneofs: true }) as {
+    spiffe_id: string;
+    claims: { fields: Readonly<Record<string, RawValue>> };
+  };
+  return { spiffe_id, claims: jsonOf(claims.fields) };
+}
+
+function jsonOf(fields: Readonly<Record<string, RawValue>>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(fields).map(([name, value]) => [name, valueOf(value)]));
+}
+
+function valueOf(value: RawValue): unknown {
+  const held = value[value.kind];
+  if (value.kind === 'null_value') return null;
+  if (value.kind === 'struct_value')
+    return jsonOf((held as { fields?: Readonly<Record<string, RawValue>> }).fields ?? {});
+  if (value.kind === 'list_value')
+    return ((held as { values?: readonly RawValue[] }).values ?? []).map(valueOf);
+  return held;
 }
 // oxlint-enable typescript/no-unsafe-type-assertion
 

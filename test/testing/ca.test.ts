@@ -3,6 +3,7 @@ import { inspect } from 'node:util';
 import { SpiffeError } from 'agent-spiffe';
 import { FakeClock, TestCa, type TestCaOptions } from 'agent-spiffe/testing';
 import { expect } from 'chai';
+import { createLocalJWKSet, decodeProtectedHeader, type JSONWebKeySet, jwtVerify } from 'jose';
 import { X509Bundles } from '#lib/identity/x509/bundles.js';
 import { verifyX509Svid } from '#lib/identity/x509/verify.js';
 import {
@@ -332,3 +333,60 @@ describe('rotation of the development CA', () => {
 function hex(bytes: Uint8Array): string {
   return Buffer.from(bytes).toString('hex');
 }
+
+describe('a development CA: JWT-SVIDs', () => {
+  const ID = 'spiffe://example.org/agents/researcher';
+
+  it('JWT-09 JWT-10 JWT-14 JWT-18: issues a token with the claims asked for', async () => {
+    const now = new Date('2030-01-01T00:00:00.900Z');
+    const ca = TestCa.create('example.org', { now: () => now });
+    const svid = await ca.issueJwt(ID, { audience: 'a', ttlMs: 60_000, claims: { team: ['x'] } });
+    expect(String(svid.id)).to.equal(ID);
+    expect(svid.audience).to.deep.equal(['a']);
+    expect(svid.expiresAt.toISOString()).to.equal('2030-01-01T00:01:00.000Z');
+    const { payload } = await jwtVerify(
+      svid.token,
+      createLocalJWKSet(JSON.parse(Buffer.from(ca.jwtBundleJson).toString()) as JSONWebKeySet),
+      { audience: 'a', currentDate: now },
+    );
+    expect(payload).to.deep.equal({
+      team: ['x'],
+      sub: ID,
+      aud: 'a',
+      iat: 1893456000,
+      exp: 1893456060,
+    });
+  });
+
+  it('keeps the old JWT key in its bundle unless told otherwise, and its X.509 authority always', async () => {
+    const ca = TestCa.create('example.org');
+    const [first] = ca.jwtBundle.keyIds;
+    const authority = ca.bundle;
+    ca.rotateJwtKey();
+    expect(ca.jwtBundle.keyIds).to.have.length(2).and.to.include(first);
+    expect(decodeProtectedHeader((await ca.issueJwt(ID, { audience: 'a' })).token).kid)
+      .to.equal(ca.jwtBundle.keyIds[0])
+      .and.not.to.equal(first);
+    ca.rotateJwtKey({ keepOld: false });
+    expect(ca.jwtBundle.keyIds).to.have.length(1);
+    expect(ca.bundle.equals(authority)).to.equal(true);
+  });
+
+  for (const [what, code, id, options] of [
+    ['an ID of another trust domain', 'OPTION', 'spiffe://other.test/a', { audience: 'a' }],
+    ['an ID without a path (A-05)', 'OPTION', 'spiffe://example.org', { audience: 'a' }],
+    ['what is no ID', 'ID', 'example.org/a', { audience: 'a' }],
+    ['no audience (JWT-10)', 'OPTION', ID, { audience: [] }],
+    ['an empty audience', 'OPTION', ID, { audience: ['a', ''] }],
+    ['a life under one second', 'OPTION', ID, { audience: 'a', ttlMs: 999 }],
+    ['a subject among the claims', 'OPTION', ID, { audience: 'a', claims: { sub: ID } }],
+    ['an end among the claims', 'OPTION', ID, { audience: 'a', claims: { exp: 1 } }],
+  ] as const) {
+    it(`issues no token for ${what}`, async () => {
+      const error: unknown = await TestCa.create('example.org')
+        .issueJwt(id, options)
+        .catch((thrown: unknown) => thrown);
+      expect(error).to.have.property('code', `ERR_SPIFFE_${code}_INVALID`);
+    });
+  }
+});
