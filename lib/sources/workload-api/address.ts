@@ -1,4 +1,3 @@
-import { isIPv4, isIPv6 } from 'node:net';
 import { SpiffeError } from '../../errors.js';
 import { quote } from '../../internal/quote.js';
 
@@ -63,7 +62,7 @@ export function resolveWorkloadApiAddress(
 /** An address as it may stand in a message. */
 export function describeAddress(address: WorkloadApiAddress): string {
   if (address.kind === 'unix') return `unix:${address.path}`;
-  return `tcp://${isIPv6(address.host) ? `[${address.host}]` : address.host}:${address.port}`;
+  return `tcp://${address.host.includes(':') ? `[${address.host}]` : address.host}:${address.port}`;
 }
 
 function parseUnix(shown: string, rest: string): WorkloadApiAddress {
@@ -100,6 +99,8 @@ function parseTcp(shown: string, rest: string): WorkloadApiAddress {
     throw invalid(shown, 'user info, path, query and fragment are not allowed (WLE-10)');
   const host = /^\[(.*)\]$/s.exec(authority)?.[1];
   // RFC 3986 3.2.2: brackets are for IPv6 alone, and it has no zone there.
+  // Loaded here and not on import: of those who import this library, hardly one uses TCP.
+  const { isIPv4, isIPv6 } = process.getBuiltinModule('node:net');
   const known = host === undefined ? isIPv4(authority) : isIPv6(host) && !host.includes('%');
   if (!known)
     throw invalid(
