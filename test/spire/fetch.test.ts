@@ -1,16 +1,12 @@
 import { EventEmitter, once } from 'node:events';
 import { SpiffeError, verifyX509Svid, Workload } from 'agent-spiffe';
 import { expect } from 'chai';
-import { writePem } from '#lib/internal/pem.js';
-import { openssl } from '../support/openssl.js';
+import { openssl, readCertificate, verifyChain } from '../support/openssl-verdicts.js';
 import { describeSpire, TestSpire } from '../support/spire.js';
 import { nextState } from '../support/states.js';
 
 const AGENT = 'spiffe://example.org/agents/researcher';
 const SEARCH = 'spiffe://example.org/tools/search';
-
-const pem = (certificates: readonly Uint8Array[]): string =>
-  certificates.map((der) => writePem(der, 'CERTIFICATE')).join('');
 
 describeSpire('real SPIRE: what it serves', () => {
   let spire: TestSpire;
@@ -75,16 +71,18 @@ describeSpire('real SPIRE: what it serves', () => {
       expect(String(id)).to.equal(SEARCH);
       expect(chain.at(-1)).to.deep.equal(bundle.authorities[0]);
 
-      const files = { 'svid.pem': pem(svid.certificates), 'bundle.pem': pem(bundle.authorities) };
-      const verify = ['verify', '-partial_chain', '-purpose', 'sslclient', '-CAfile', 'bundle.pem'];
-      expect(openssl([...verify, 'svid.pem'], files)).to.equal('svid.pem: OK\n');
-      const text = openssl(['x509', '-in', 'svid.pem', '-noout', '-text'], files);
-      expect(text).to.include(`URI:${SEARCH}`).and.to.include('CA:FALSE');
-      const serial = openssl(['x509', '-in', 'svid.pem', '-noout', '-serial'], files);
-      expect(serial.trim().toLowerCase()).to.equal(`serial=${svid.serialNumber}`);
-      const key = svid.privateKey.export({ type: 'pkcs8', format: 'pem' });
-      const ofKey = openssl(['pkey', '-in', 'key.pem', '-pubout'], { 'key.pem': String(key) });
-      expect(openssl(['x509', '-in', 'svid.pem', '-noout', '-pubkey'], files)).to.equal(ofKey);
+      const [leaf = new Uint8Array(), ...intermediates] = svid.certificates;
+      const verdict = verifyChain(leaf, bundle.authorities, intermediates);
+      expect(verdict.ok, verdict.text).to.equal(true);
+      expect(readCertificate(leaf)).to.include(`URI:${SEARCH}`).and.to.include('CA:FALSE');
+      const x509 = ['x509', '-inform', 'DER', '-noout'];
+      const serial = openssl([...x509, '-serial'], leaf)
+        .text.trim()
+        .toLowerCase();
+      expect(serial).to.equal(`serial=${svid.serialNumber}`);
+      const key = svid.privateKey.export({ type: 'pkcs8', format: 'der' });
+      const ofKey = openssl(['pkey', '-inform', 'DER', '-pubout'], key);
+      expect(ofKey).to.deep.equal(openssl([...x509, '-pubkey'], leaf));
     });
   });
 });
