@@ -1,4 +1,4 @@
-import { once } from 'node:events';
+import { EventEmitter, once } from 'node:events';
 import http2 from 'node:http2';
 import net from 'node:net';
 import { FakeClock, WorkloadApiServer } from 'agent-spiffe/testing';
@@ -88,24 +88,26 @@ describe('a client of the Workload API', () => {
   it('supervises a stream of either kind: it is back after the connection was cut', async () => {
     for (const method of [FETCH_X509_SVID, FETCH_X509_BUNDLES] as const) {
       const clock = new FakeClock();
-      let came = (): void => {};
-      let went = (): void => {};
-      const message = (): Promise<void> => new Promise((resolve) => (came = resolve));
-      const down = new Promise<void>((resolve) => (went = resolve));
+      const seen = new EventEmitter();
       const watcher = new Watcher({
         what: method.path,
         address: parseWorkloadApiAddress(server.address),
         start: (events) => client.stream<object, unknown>(method, {}, events),
-        handlers: { message: () => came(), down: () => went(), failed: () => {} },
+        handlers: {
+          message: () => seen.emit('message'),
+          down: () => seen.emit('down'),
+          failed: (error) => seen.emit('error', error),
+        },
         clock,
         logger: new RecordingLogger(),
       });
-      const first = message();
+      const first = once(seen, 'message');
       watcher.start();
       await first;
+      const down = once(seen, 'down');
       server.disconnect();
       await down;
-      const second = message();
+      const second = once(seen, 'message');
       clock.advance(300);
       await second;
       watcher.stop();
