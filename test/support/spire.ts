@@ -208,7 +208,8 @@ export function describeSpire(title: string, suite: (this: Mocha.Suite) => void)
 }
 
 function sayWhatIsLeftOut(): void {
+  const suites = leftOut.map((title) => title.replace('real SPIRE: ', '')).join('; ');
   console.error(
-    `Left out, for want of SPIRE ${SPIRE_VERSION}: ${leftOut.join(', ')}. To run them: ${HOW_TO_INSTALL}.`,
+    `Left out, for want of SPIRE ${SPIRE_VERSION}: ${suites}. To run them: ${HOW_TO_INSTALL}.`,
   );
 }
