@@ -106,7 +106,7 @@ export class WorkloadX509Source implements X509Source {
     return this.#now.svids;
   }
 
-  updates(options: { readonly signal?: AbortSignal } = {}): AsyncIterable<X509Snapshot> {
+  updates(options: { readonly signal?: AbortSignal } = {}): AsyncIterable<X509Snapshot, undefined> {
     return this.#states.values(options.signal);
   }
 
