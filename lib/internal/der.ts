@@ -152,13 +152,19 @@ export function readInteger(element: Der, what: string): Uint8Array {
   return element.content;
 }
 
-/** A small non-negative INTEGER. */
-export function readCount(element: Der, what: string): number {
+/** The octets of an INTEGER that is not negative, without the zero that only keeps its sign. */
+export function readUnsigned(element: Der, what: string): Uint8Array {
   const content = readInteger(element, what);
-  if ((content[0] as number) >= 0x80 || content.length > 4)
-    throw new DerError(`${what} is negative or too large`);
+  if ((content[0] as number) >= 0x80) throw new DerError(`${what} is negative`);
+  return content.length > 1 && content[0] === 0 ? content.subarray(1) : content;
+}
+
+/** A small INTEGER that is not negative: 32 bits at most. */
+export function readCount(element: Der, what: string): number {
+  const octets = readUnsigned(element, what);
+  if (octets.length > 4) throw new DerError(`${what} is too large`);
   let value = 0;
-  for (const byte of content) value = value * 256 + byte;
+  for (const octet of octets) value = value * 256 + octet;
   return value;
 }
 
@@ -192,9 +198,13 @@ export function readNamedBits(element: Der, what: string): number {
   return value;
 }
 
+/** No identifier in use is longer, and none may fill a message. */
+const LONGEST_OID = 64;
+
 /** An OBJECT IDENTIFIER in dotted form. */
 export function readOid(element: Der, what: string): string {
   const { bytes, body, end } = element;
+  if (element.length > LONGEST_OID) throw new DerError(`${what} is too long`);
   let text = '';
   let value = 0;
   let fresh = true;

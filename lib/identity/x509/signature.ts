@@ -43,36 +43,51 @@ export function readSignatureAlgorithm(element: der.Der): SignatureAlgorithm | u
   );
   if (oid === PSS) return readPss(reader);
   const algorithm = ALGORITHMS.get(oid);
-  // RFC 5758 §3.2: ECDSA has no parameters; RFC 4055 §5: PKCS#1 has NULL.
-  if (algorithm?.keyKinds[0] === 'rsa')
-    reader.take(der.NULL, 'the NULL of the signature algorithm');
-  if (algorithm !== undefined) reader.finish('the signature algorithm');
+  if (algorithm === undefined) return undefined;
+  // RFC 5758 §3.2: ECDSA has no parameters.
+  if (algorithm.keyKinds[0] === 'rsa') finishRsa(reader, 'the signature algorithm');
+  else reader.finish('the signature algorithm');
   return algorithm;
+}
+
+/** RFC 4055 §2.1 and §5: the parameters are NULL, and one must accept that they are left out. */
+function finishRsa(reader: der.DerReader, what: string): void {
+  const parameters = reader.optional(der.NULL, what);
+  if (parameters !== undefined && parameters.length !== 0)
+    throw new der.DerError(`${what} has a NULL with content`);
+  reader.finish(what);
 }
 
 /** RFC 4055 §3.1. The defaults are SHA-1, so digest, mask and salt must all be said. */
 function readPss(reader: der.DerReader): SignatureAlgorithm | undefined {
   const parameters = reader.take(der.SEQUENCE, 'the PSS parameters').children();
   reader.finish('the signature algorithm');
-  const hash = parameters.optional(der.context(0), 'the PSS digest')?.children();
-  const mask = parameters.optional(der.context(1), 'the PSS mask')?.children();
-  const salt = parameters.optional(der.context(2), 'the PSS salt length')?.children();
+  const hash = parameters.optional(der.context(0), 'the PSS digest');
+  const mask = parameters.optional(der.context(1), 'the PSS mask');
+  const salt = parameters.optional(der.context(2), 'the PSS salt length');
   if (hash === undefined || mask === undefined || salt === undefined || !parameters.done)
     return undefined;
-  const digest = readDigest(hash.take(der.SEQUENCE, 'the PSS digest'));
-  const generator = mask.take(der.SEQUENCE, 'the PSS mask').children();
+  const digest = readDigest(only(hash, der.SEQUENCE, 'the PSS digest'));
+  const generator = only(mask, der.SEQUENCE, 'the PSS mask').children();
   const isMgf1 = der.readOid(generator.take(der.OID, 'the PSS mask'), 'the PSS mask') === MGF1;
   const maskDigest = readDigest(generator.take(der.SEQUENCE, 'the PSS mask digest'));
-  const saltLength = der.readCount(
-    salt.take(der.INTEGER, 'the PSS salt length'),
-    'the PSS salt length',
-  );
+  generator.finish('the PSS mask');
+  const length = only(salt, der.INTEGER, 'the PSS salt length');
+  const saltLength = der.readCount(length, 'the PSS salt length');
   if (digest === undefined || !isMgf1 || maskDigest !== digest) return undefined;
   return { digest, keyKinds: ['rsa', 'rsa-pss'], saltLength };
 }
 
+/** What stands alone inside an explicit tag. */
+function only(element: der.Der, tag: number, what: string): der.Der {
+  return der.readDer(element.content, tag, what);
+}
+
 function readDigest(element: der.Der): SignatureAlgorithm['digest'] | undefined {
-  return DIGESTS.get(der.readOid(element.children().take(der.OID, 'a digest'), 'a digest'));
+  const reader = element.children();
+  const digest = DIGESTS.get(der.readOid(reader.take(der.OID, 'a digest'), 'a digest'));
+  if (digest !== undefined) finishRsa(reader, 'a digest');
+  return digest;
 }
 
 /** Whether `key` made `signature` over `data`. A key of another kind than the algorithm's never did. */

@@ -15,13 +15,11 @@ export class X509Svid {
   readonly hint: string;
   /** DER certificates, the leaf first. */
   readonly certificates: readonly Uint8Array[];
-  /** The leaf is valid from this instant, */
-  readonly notBefore: Date;
-  /** to this one, both included. */
-  readonly notAfter: Date;
   /** The leaf's serial number in hexadecimal. */
   readonly serialNumber: string;
   readonly #key: KeyObject;
+  readonly #notBefore: number;
+  readonly #notAfter: number;
 
   private constructor(
     id: SpiffeId,
@@ -33,13 +31,13 @@ export class X509Svid {
     this.id = id;
     this.hint = hint;
     this.certificates = Object.freeze(chain.map((certificate) => certificate.der));
-    this.notBefore = new Date(leaf.notBefore);
-    this.notAfter = new Date(leaf.notAfter);
     // Without the octet that only keeps a DER integer positive: the form that OpenSSL and SPIRE print.
     this.serialNumber = Buffer.from(leaf.serialNumber)
       .toString('hex')
       .replace(/^00(?=.)/, '');
     this.#key = key;
+    this.#notBefore = leaf.notBefore;
+    this.#notAfter = leaf.notAfter;
     Object.freeze(this);
   }
 
@@ -69,9 +67,30 @@ export class X509Svid {
     return new X509Svid(id, chain, leaf, privateKey, options.hint ?? '');
   }
 
+  /** The leaf is valid from this instant, included. Each call gives a Date of its own, since none can be frozen. */
+  get notBefore(): Date {
+    return new Date(this.#notBefore);
+  }
+
+  /** The leaf is valid to this instant, included. */
+  get notAfter(): Date {
+    return new Date(this.#notAfter);
+  }
+
   /** The private key. Whoever has it is this workload. */
   get privateKey(): KeyObject {
     return this.#key;
+  }
+
+  /** What is worth a line in a log: neither the key nor the certificates. */
+  toJSON(): Record<'id' | 'hint' | 'serialNumber' | 'notBefore' | 'notAfter', string> {
+    return {
+      id: this.id.toString(),
+      hint: this.hint,
+      serialNumber: this.serialNumber,
+      notBefore: this.notBefore.toISOString(),
+      notAfter: this.notAfter.toISOString(),
+    };
   }
 }
 

@@ -1,5 +1,4 @@
 import { SpiffeError } from '../../errors.js';
-import { DerError } from '../../internal/der.js';
 import type { Peer, X509BundleSet } from '../source.js';
 import { anchorsOf } from './bundle.js';
 import { Certificate } from './certificate.js';
@@ -19,7 +18,8 @@ export const MAX_CHAIN_LENGTH = 16;
  * @returns the verified ID, and the path from the leaf to the authority.
  * @throws SpiffeError `ERR_SPIFFE_X509_SVID_INVALID` when it is not an X.509-SVID at all,
  * `ERR_SPIFFE_BUNDLE_NOT_FOUND` when its trust domain is unknown, `ERR_SPIFFE_X509_EXPIRED` when it is not valid at
- * that instant, `ERR_SPIFFE_X509_UNTRUSTED` when no path leads to an authority.
+ * that instant, `ERR_SPIFFE_X509_UNTRUSTED` when no path leads to an authority; `ERR_SPIFFE_OPTION_INVALID` for a `now`
+ * that is no instant.
  */
 export function verifyX509Svid(
   chain: readonly Uint8Array[],
@@ -27,14 +27,21 @@ export function verifyX509Svid(
   options: { readonly now?: Date } = {},
 ): Peer {
   const now = (options.now ?? new Date()).getTime();
+  // No instant is before or after this one, so every certificate would be valid at it.
+  if (Number.isNaN(now)) {
+    throw new SpiffeError(
+      'ERR_SPIFFE_OPTION_INVALID',
+      'cannot verify an X.509-SVID for the instant `now`: it is an invalid Date',
+    );
+  }
   if (chain.length > MAX_CHAIN_LENGTH)
     throw invalid(`the chain holds ${chain.length} certificates, more than ${MAX_CHAIN_LENGTH}`);
   const [leaf, ...others] = decode(chain);
   if (leaf === undefined) throw invalid('the chain is empty');
   const id = leafId(leaf);
   const bundle = bundles.get(id.trustDomain);
-  // X509-30: the bundle of the leaf's own trust domain, and nothing else, can vouch for it.
-  if (bundle === undefined) {
+  // X509-30: the bundle of the leaf's own trust domain, and nothing else, can vouch for it; whatever the set answers.
+  if (bundle === undefined || !bundle.trustDomain.equals(id.trustDomain)) {
     throw new SpiffeError(
       'ERR_SPIFFE_BUNDLE_NOT_FOUND',
       `cannot verify ${id}: there is no bundle for the trust domain ${id.trustDomain}; is it federated with ours?`,
@@ -50,8 +57,8 @@ function decode(chain: readonly Uint8Array[]): Certificate[] {
     try {
       return Certificate.decode(bytes);
     } catch (cause) {
-      if (!(cause instanceof DerError)) throw cause;
-      throw invalid(`certificate ${at} of the chain cannot be decoded: ${cause.message}`, cause);
+      const { message } = cause as Error;
+      throw invalid(`certificate ${at} of the chain cannot be decoded: ${message}`, cause);
     }
   });
 }

@@ -10,6 +10,7 @@ import { X509Bundles } from '../../identity/x509/bundles.js';
 import type { X509Svid } from '../../identity/x509/svid.js';
 import { Broadcast } from '../../internal/broadcast.js';
 import type { Clock } from '../../internal/clock.js';
+import { quote } from '../../internal/quote.js';
 import type { Logger } from '../../log.js';
 import { describeAddress, type WorkloadApiAddress } from './address.js';
 import type { WorkloadApiClient } from './client.js';
@@ -105,7 +106,7 @@ export class WorkloadX509Source implements X509Source {
     return this.#now.svids;
   }
 
-  updates(options: { readonly signal?: AbortSignal } = {}): AsyncIterable<X509Snapshot> {
+  updates(options: { readonly signal?: AbortSignal } = {}): AsyncIterable<X509Snapshot, undefined> {
     return this.#states.values(options.signal);
   }
 
@@ -158,9 +159,12 @@ export class WorkloadX509Source implements X509Source {
   #accept(content: X509Content, svid: X509Svid | undefined): void {
     const { state, sequence } = this.#now;
     if (svid === undefined) {
+      const shown = content.svids
+        .slice(0, 5)
+        .map(({ id, hint }) => `${id.toString()} (${quote(hint)})`);
       this.#trouble = new SpiffeError(
         'ERR_SPIFFE_SVID_NOT_FOUND',
-        `the Workload API gives this process no X.509-SVID ${describePick(this.#options.pick)}, but ${content.svids.map((one) => `${one.id.toString()} (hint ${JSON.stringify(one.hint)})`).join(', ')}`,
+        `the Workload API gives this process no X.509-SVID ${describePick(this.#options.pick)}; of ${content.svids.length} it gives, the first (and their hints) are ${shown.join(', ')}`,
       );
       this.#report([this.#trouble], 'none of the identities is the one to be picked');
       if (state !== 'pending') this.#withdraw('revoked');
