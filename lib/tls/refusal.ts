@@ -35,10 +35,10 @@ export function refusedByPeer(own: SpiffeId, where: string, cause?: unknown): Sp
 export function explainRefusal(socket: TLSSocket, refused: (cause?: unknown) => SpiffeError): void {
   const push = socket.push.bind(socket);
   const destroy = socket.destroy.bind(socket);
+  const emit = socket.emit.bind(socket);
   // Own methods for as long as nothing has come; then those of the prototype again.
   const settle = (): void => {
-    Reflect.deleteProperty(socket, 'push');
-    Reflect.deleteProperty(socket, 'destroy');
+    for (const method of ['push', 'destroy', 'emit']) Reflect.deleteProperty(socket, method);
   };
   socket.push = (chunk: unknown, encoding?: BufferEncoding): boolean => {
     if (chunk === null) {
@@ -51,5 +51,11 @@ export function explainRefusal(socket: TLSSocket, refused: (cause?: unknown) => 
   socket.destroy = (error?: Error): TLSSocket => {
     settle();
     return destroy(ALERT_OR_RESET.test(codeOf(error)) ? refused(error) : error);
+  };
+  // Node tells of an alert by the event itself, and destroys nothing: whoever listens would see OpenSSL's words.
+  socket.emit = (event: string | symbol, ...args: unknown[]): boolean => {
+    if (event !== 'error' || !ALERT_OR_RESET.test(codeOf(args[0]))) return emit(event, ...args);
+    socket.destroy(args[0] as Error);
+    return true;
   };
 }

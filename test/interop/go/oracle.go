@@ -1,0 +1,218 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"crypto/ecdsa"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spiffe/go-spiffe/v2/bundle/jwtbundle"
+	"github.com/spiffe/go-spiffe/v2/bundle/x509bundle"
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
+	"github.com/spiffe/go-spiffe/v2/svid/jwtsvid"
+	"github.com/spiffe/go-spiffe/v2/svid/x509svid"
+)
+
+// question is one document to judge; which members count depends on the kind.
+type question struct {
+	Kind        string            `json:"kind"`
+	Text        string            `json:"text"`
+	Chain       [][]byte          `json:"chain"`
+	Bundles     map[string][]byte `json:"bundles"`
+	TrustDomain string            `json:"trustDomain"`
+	Data        []byte            `json:"data"`
+	Key         []byte            `json:"key"`
+	Audience    []string          `json:"audience"`
+	Now         time.Time         `json:"now"`
+}
+
+// verdict is what go-spiffe says, with what Go's parser sees in the certificates, so that a difference can be told
+// from its cause by someone other than the one who differs.
+type verdict struct {
+	Accept bool     `json:"accept"`
+	ID     string   `json:"id,omitempty"`
+	Items  []string `json:"items,omitempty"`
+	Error  string   `json:"error,omitempty"`
+	Facts  []facts  `json:"facts,omitempty"`
+}
+
+type facts struct {
+	Error      string          `json:"error,omitempty"`
+	KeyUsage   x509.KeyUsage   `json:"keyUsage"`
+	Key        string          `json:"key"`
+	Signature  string          `json:"signature"`
+	URIs       []string        `json:"uris"`
+	Extensions map[string]bool `json:"extensions"`
+}
+
+// oracle answers a question a line until its input ends.
+func oracle(context.Context, []string) error {
+	input := bufio.NewReaderSize(os.Stdin, 1<<20)
+	output := bufio.NewWriterSize(os.Stdout, 1<<20)
+	defer output.Flush()
+	decoder := json.NewDecoder(input)
+	encoder := json.NewEncoder(output)
+	for decoder.More() {
+		var asked question
+		if err := decoder.Decode(&asked); err != nil {
+			return err
+		}
+		if err := encoder.Encode(judge(asked)); err != nil {
+			return err
+		}
+		if input.Buffered() == 0 {
+			if err := output.Flush(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func judge(asked question) (said verdict) {
+	defer func() {
+		if trouble := recover(); trouble != nil {
+			said = verdict{Error: fmt.Sprintf("panic: %v", trouble)}
+		}
+	}()
+	id, items, err := ask(asked)
+	said = verdict{Accept: err == nil, ID: id, Items: items}
+	if err != nil {
+		said.Error = err.Error()
+	}
+	for _, der := range asked.Chain {
+		said.Facts = append(said.Facts, look(der))
+	}
+	return said
+}
+
+func ask(asked question) (id string, items []string, err error) {
+	switch asked.Kind {
+	case "id":
+		parsed, err := spiffeid.FromString(asked.Text)
+		return parsed.String(), nil, err
+	case "x509":
+		bundles, err := x509Bundles(asked.Bundles)
+		if err != nil {
+			return "", nil, err
+		}
+		verified, _, err := x509svid.ParseAndVerify(asked.Chain, bundles, x509svid.WithTime(asked.Now))
+		return verified.String(), nil, err
+	case "svid":
+		svid, err := x509svid.ParseRaw(asked.Data, asked.Key)
+		if err != nil {
+			return "", nil, err
+		}
+		return svid.ID.String(), nil, nil
+	case "x509bundle", "pem":
+		return x509Bundle(asked)
+	case "jwt":
+		return jwt(asked)
+	case "jwks":
+		bundle, err := parseJWKS(asked.TrustDomain, asked.Data)
+		if err != nil {
+			return "", nil, err
+		}
+		for keyID := range bundle.JWTAuthorities() {
+			items = append(items, keyID)
+		}
+		return "", items, nil
+	}
+	return "", nil, errors.New("unknown kind " + asked.Kind)
+}
+
+func x509Bundles(raw map[string][]byte) (*x509bundle.Set, error) {
+	set := x509bundle.NewSet()
+	for name, der := range raw {
+		domain, err := spiffeid.TrustDomainFromString(name)
+		if err != nil {
+			return nil, err
+		}
+		bundle, err := x509bundle.ParseRaw(domain, der)
+		if err != nil {
+			return nil, err
+		}
+		set.Add(bundle)
+	}
+	return set, nil
+}
+
+func x509Bundle(asked question) (id string, items []string, err error) {
+	domain, err := spiffeid.TrustDomainFromString(asked.TrustDomain)
+	if err != nil {
+		return "", nil, err
+	}
+	parse := x509bundle.ParseRaw
+	if asked.Kind == "pem" {
+		parse = x509bundle.Parse
+	}
+	bundle, err := parse(domain, asked.Data)
+	if err != nil {
+		return "", nil, err
+	}
+	for _, authority := range bundle.X509Authorities() {
+		items = append(items, authority.SerialNumber.Text(16))
+	}
+	return "", items, nil
+}
+
+func jwt(asked question) (id string, items []string, err error) {
+	set := jwtbundle.NewSet()
+	for name, document := range asked.Bundles {
+		bundle, err := parseJWKS(name, document)
+		if err != nil {
+			return "", nil, err
+		}
+		set.Add(bundle)
+	}
+	svid, err := jwtsvid.ParseAndValidate(asked.Text, set, asked.Audience)
+	if err != nil {
+		return "", nil, err
+	}
+	return svid.ID.String(), nil, nil
+}
+
+func parseJWKS(name string, document []byte) (*jwtbundle.Bundle, error) {
+	domain, err := spiffeid.TrustDomainFromString(name)
+	if err != nil {
+		return nil, err
+	}
+	return jwtbundle.Parse(domain, document)
+}
+
+func look(der []byte) facts {
+	certificate, err := x509.ParseCertificate(der)
+	if err != nil {
+		return facts{Error: err.Error()}
+	}
+	seen := facts{
+		KeyUsage:   certificate.KeyUsage,
+		Key:        describe(certificate),
+		Signature:  certificate.SignatureAlgorithm.String(),
+		URIs:       []string{},
+		Extensions: map[string]bool{},
+	}
+	for _, uri := range certificate.URIs {
+		seen.URIs = append(seen.URIs, uri.String())
+	}
+	for _, extension := range certificate.Extensions {
+		seen.Extensions[extension.Id.String()] = extension.Critical
+	}
+	return seen
+}
+
+func describe(certificate *x509.Certificate) string {
+	switch key := certificate.PublicKey.(type) {
+	case *rsa.PublicKey:
+		return fmt.Sprintf("RSA-%d", key.N.BitLen())
+	case *ecdsa.PublicKey:
+		return key.Curve.Params().Name
+	}
+	return certificate.PublicKeyAlgorithm.String()
+}
