@@ -13,6 +13,8 @@ export {
   type PeerPredicate,
   type PeerRule,
   parsePeerRule,
+  UNAUTHENTICATED_CLIENTS,
+  WEB_PKI,
 } from './identity/peer-rule.js';
 export type {
   BoundFetch,
@@ -25,7 +27,10 @@ export type {
   JwtVerifyOptions,
   Peer,
   SourceState,
+  Verifier,
   X509BundleSet,
+  X509BundleSnapshot,
+  X509BundleSource,
   X509Snapshot,
   X509Source,
 } from './identity/source.js';

@@ -1,16 +1,19 @@
 import type { Peer } from './source.js';
 
+/** In place of a peer, on a connection whose other end showed no certificate at a gate that asks for none. */
+export const NOBODY: unique symbol = Symbol('agent-spiffe: nobody');
+
 const PEER = Symbol('agent-spiffe: the verified peer');
 
 /**
  * Puts the verified peer on a connection, once and for all: a second call for the same one throws a `TypeError`.
  * A symbol and not a WeakMap, since http2 hands out proxies of its socket, which pass properties on but are no key.
  */
-export function capturePeer(connection: object, peer: Peer): void {
+export function capturePeer(connection: object, peer: Peer | typeof NOBODY): void {
   Object.defineProperty(connection, PEER, { value: Object.freeze(peer) });
 }
 
-/** The peer that the gate put on this connection, or on the one that it is a proxy of. */
-export function capturedPeer(connection: object): Peer | undefined {
-  return (connection as { readonly [PEER]?: Peer })[PEER];
+/** What the gate put on this connection, or on the one that it is a proxy of; `undefined` when it passed no gate. */
+export function capturedPeer(connection: object): Peer | typeof NOBODY | undefined {
+  return (connection as { readonly [PEER]?: Peer | typeof NOBODY })[PEER];
 }

@@ -19,10 +19,14 @@ export function isRefusalAlert(error: unknown): boolean {
 }
 
 /** The other end let the handshake finish, or sent an alert, and closed: we were not let in. */
-export function refusedByPeer(own: SpiffeId, where: string, cause?: unknown): SpiffeError {
+export function refusedByPeer(
+  own: SpiffeId | undefined,
+  where: string,
+  cause?: unknown,
+): SpiffeError {
   return new SpiffeError(
     'ERR_SPIFFE_REFUSED_BY_PEER',
-    `${where} closed the connection before any response: does the server allow ${own}?`,
+    `${where} closed the connection before any response: does the server allow ${own ?? 'clients without an SVID'}?`,
     { cause },
   );
 }

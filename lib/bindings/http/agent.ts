@@ -3,7 +3,7 @@ import { Agent, type AgentOptions as HttpsAgentOptions } from 'node:https';
 import { isIPv6 } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { SpiffeError } from '../../errors.js';
-import type { Identity } from '../../identity/source.js';
+import type { Identity, Verifier } from '../../identity/source.js';
 import { quote } from '../../internal/quote.js';
 import { type Client, type ClientOptions, parseClient } from './client-options.js';
 import { type Target, urlAt } from './targets.js';
@@ -22,9 +22,10 @@ export interface AgentOptions extends ClientOptions {
  * Makes an agent for `node:https`, and for the many clients built on it: each connection is verified before a request is
  * written to it, and serves only its own origin under its own rule. A refusal is the request's `error` event.
  *
+ * @param identity - a `Verifier`, which has no SVID, makes a client that verifies servers and shows them no certificate.
  * @throws SpiffeError `ERR_SPIFFE_OPTION_INVALID` or `ERR_SPIFFE_PEER_RULE_INVALID`.
  */
-export function createAgent(identity: Identity, options: AgentOptions): Agent {
+export function createAgent(identity: Identity | Verifier, options: AgentOptions): Agent {
   const { keepAlive = true, maxSockets, maxFreeSockets } = options;
   return new BoundAgent(parseClient(identity, options), {
     keepAlive,

@@ -1,8 +1,10 @@
 import type { TLSSocket } from 'node:tls';
 import { callbackify } from 'node:util';
-import type { Identity } from '../../identity/source.js';
+import { WEB_PKI } from '../../identity/peer-rule.js';
+import type { Identity, Verifier } from '../../identity/source.js';
 import { checkDuration } from '../../internal/options.js';
 import { connect, DEFAULT_CONNECT_TIMEOUT_MS } from '../../tls/connect.js';
+import { connectWeb } from '../../tls/web.js';
 import { type Peers, parsePeers, type Resolve, type Target } from './targets.js';
 
 /** What every client is told. */
@@ -21,7 +23,7 @@ export interface Client {
 }
 
 /** @throws SpiffeError `ERR_SPIFFE_OPTION_INVALID` or `ERR_SPIFFE_PEER_RULE_INVALID`. */
-export function parseClient(identity: Identity, options: ClientOptions): Client {
+export function parseClient(identity: Identity | Verifier, options: ClientOptions): Client {
   const resolve = parsePeers(options.peers);
   const timeoutMs = checkDuration(
     'connectTimeoutMs',
@@ -30,8 +32,11 @@ export function parseClient(identity: Identity, options: ClientOptions): Client 
   return {
     resolve,
     // Both libraries take a connection by callback; what it throws must not end up in a promise.
-    open: callbackify(({ host, port, rule }: Target) =>
-      connect(identity, { host, port, rule, timeoutMs, alpn: ['http/1.1'] }),
-    ),
+    open: callbackify(({ host, port, rule }: Target) => {
+      const dial = { host, port, timeoutMs, alpn: ['http/1.1'] };
+      return rule.given === WEB_PKI
+        ? connectWeb({ ...dial, rule })
+        : connect(identity, { ...dial, rule });
+    }),
   };
 }

@@ -1,6 +1,6 @@
 import type { Agent, Dispatcher } from 'undici';
 import { SpiffeError } from '../../errors.js';
-import type { Identity } from '../../identity/source.js';
+import type { Identity, Verifier } from '../../identity/source.js';
 import { quote } from '../../internal/quote.js';
 import { type Client, type ClientOptions, parseClient } from './client-options.js';
 import { type Target, urlAt } from './targets.js';
@@ -55,9 +55,13 @@ export function checkPool(pool: UndiciPoolOptions = {}): UndiciPoolOptions {
  * before a request is written to it, and serves only its own origin under its own rule. Where a caller lets undici
  * follow redirects, each hop is bound by the rule of its own origin.
  *
+ * @param identity - a `Verifier`, which has no SVID, makes a client that verifies servers and shows them no certificate.
  * @throws SpiffeError `ERR_SPIFFE_OPTION_INVALID` or `ERR_SPIFFE_PEER_RULE_INVALID`.
  */
-export function createDispatcher(identity: Identity, options: DispatcherOptions): Dispatcher {
+export function createDispatcher(
+  identity: Identity | Verifier,
+  options: DispatcherOptions,
+): Dispatcher {
   return dispatcherOf(parseClient(identity, options), checkPool(options.pool));
 }
 

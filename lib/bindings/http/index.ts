@@ -1,3 +1,4 @@
+export type { PemCertificates } from '../../tls/rule.js';
 export { type AgentOptions, createAgent } from './agent.js';
 export type { ClientOptions } from './client-options.js';
 export { createDispatcher, type DispatcherOptions, type UndiciPoolOptions } from './dispatcher.js';
@@ -12,8 +13,9 @@ export {
   type ForbiddenResponse,
   type PeerCarrier,
   type PeerMiddleware,
+  peerIfAny,
   peerOf,
   requirePeer,
 } from './peer.js';
 export { createServer, type ProtectOptions, protect, type ServerOptions } from './server.js';
-export type { PeerBinding, Peers } from './targets.js';
+export type { PeerBinding, Peers, SpiffeBinding, WebBinding } from './targets.js';

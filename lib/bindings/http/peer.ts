@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Http2ServerRequest, Http2Stream } from 'node:http2';
 import type { Duplex } from 'node:stream';
 import { SpiffeError } from '../../errors.js';
-import { capturedPeer } from '../../identity/peer.js';
+import { capturedPeer, NOBODY } from '../../identity/peer.js';
 import type { PeerRule } from '../../identity/peer-rule.js';
 import { parsePeerRule } from '../../identity/peer-rule.js';
 import type { Peer } from '../../identity/source.js';
@@ -15,10 +15,26 @@ export type PeerCarrier = IncomingMessage | Http2ServerRequest | Http2Stream | D
  * Who is at the other end, as verified when the connection was made.
  *
  * @throws SpiffeError `ERR_SPIFFE_PEER_UNKNOWN` when no gate of this library has verified the connection, or, for
- * http2, when it is gone.
+ * http2, when it is gone; `ERR_SPIFFE_PEER_NO_CERTIFICATE` for a client without an SVID, which only a server meets that
+ * allows `UNAUTHENTICATED_CLIENTS`.
  */
 export function peerOf(carrier: PeerCarrier): Peer {
+  const peer = peerIfAny(carrier);
+  if (peer !== undefined) return peer;
+  throw new SpiffeError(
+    'ERR_SPIFFE_PEER_NO_CERTIFICATE',
+    'cannot tell who is at the other end: the client showed no SVID, and the server allows UNAUTHENTICATED_CLIENTS; ask peerIfAny, or put requirePeer before the handler',
+  );
+}
+
+/**
+ * Who is at the other end, where a server allows `UNAUTHENTICATED_CLIENTS`: `undefined` for a client that showed no SVID.
+ *
+ * @throws SpiffeError `ERR_SPIFFE_PEER_UNKNOWN` as {@link peerOf} does.
+ */
+export function peerIfAny(carrier: PeerCarrier): Peer | undefined {
   const { peer, cause } = find(carrier);
+  if (peer === NOBODY) return undefined;
   if (peer !== undefined) return peer;
   throw new SpiffeError(
     'ERR_SPIFFE_PEER_UNKNOWN',
@@ -33,7 +49,7 @@ interface Layers {
 }
 
 function find(carrier: PeerCarrier): {
-  readonly peer?: Peer | undefined;
+  readonly peer?: Peer | typeof NOBODY | undefined;
   readonly cause?: unknown;
 } {
   try {
@@ -77,7 +93,8 @@ export function requirePeer(
   const accepts = parsePeerRule(rule);
   const logger = options.logger ?? SILENT;
   return (request, response, next) => {
-    const { peer } = find(request);
+    const found = find(request).peer;
+    const peer = found === NOBODY ? undefined : found;
     let why = 'the rule says no';
     try {
       if (peer !== undefined && accepts(peer.id)) return next();

@@ -1,11 +1,29 @@
 import { SpiffeError, type SpiffeErrorCode } from '../../errors.js';
-import type { PeerRule } from '../../identity/peer-rule.js';
+import { type PeerRule, WEB_PKI } from '../../identity/peer-rule.js';
 import { SpiffeId } from '../../identity/spiffe-id.js';
 import { quote } from '../../internal/quote.js';
-import { parseRule, type Rule } from '../../tls/rule.js';
+import {
+  type PemCertificates,
+  parseRule,
+  parseWebRule,
+  type Rule,
+  type WebRule,
+} from '../../tls/rule.js';
 
-/** Who must answer at an origin: a rule, or an object that holds it. */
-export type PeerBinding = PeerRule | { readonly id: PeerRule };
+/** Who must answer at an origin: a rule or `WEB_PKI`, or an object that holds it. */
+export type PeerBinding = PeerRule | typeof WEB_PKI | SpiffeBinding | WebBinding;
+
+/** An origin where a SPIFFE ID answers. */
+export interface SpiffeBinding {
+  readonly id: PeerRule;
+}
+
+/** An origin of the web. */
+export interface WebBinding {
+  readonly id: typeof WEB_PKI;
+  /** The roots, in PEM, that count for this origin in place of the web's: those of a private CA. */
+  readonly ca?: PemCertificates;
+}
 
 /**
  * Which peer must answer where. Either an object of origins, written `https://host` or `https://host:port`; or a
@@ -20,7 +38,7 @@ export interface Target {
   readonly origin: string;
   readonly host: string;
   readonly port: number;
-  readonly rule: Rule;
+  readonly rule: Rule | WebRule;
 }
 
 /** What a request may not be sent to, and why. */
@@ -95,17 +113,29 @@ function makeTarget(url: URL, binding: PeerBinding): Target {
     // URL writes an IPv6 address in brackets, sockets take it without.
     host: url.hostname.replace(/^\[(.*)\]$/, '$1'),
     port: Number(url.port || 443),
-    rule: parseRule(ruleOf(binding)),
+    rule: parseBinding(binding),
   });
 }
 
-function ruleOf(binding: PeerBinding): PeerRule {
-  if (typeof binding !== 'object' || binding === null) return binding;
-  if (binding instanceof SpiffeId || Array.isArray(binding)) return binding as PeerRule;
-  const { id, ...rest } = binding as { readonly id: PeerRule };
-  const [unknown] = Object.keys(rest);
-  if (unknown !== undefined) throw invalid(`a binding has no field ${quote(unknown)}, only id`);
-  return id;
+function parseBinding(binding: PeerBinding): Rule | WebRule {
+  if (binding === WEB_PKI) return parseWebRule();
+  if (typeof binding !== 'object' || binding === null) return parseRule(binding);
+  if (binding instanceof SpiffeId || Array.isArray(binding)) return parseRule(binding as PeerRule);
+  const { id, ...rest } = binding as SpiffeBinding | WebBinding;
+  if (id !== WEB_PKI) {
+    checkFields(rest, []);
+    return parseRule(id);
+  }
+  checkFields(rest, ['ca']);
+  return parseWebRule((rest as Omit<WebBinding, 'id'>).ca);
+}
+
+function checkFields(rest: object, known: readonly string[]): void {
+  const unknown = Object.keys(rest).find((name) => !known.includes(name));
+  if (unknown === undefined) return;
+  throw invalid(
+    `such a binding has no field ${quote(unknown)}, only ${['id', ...known].join(' and ')}`,
+  );
 }
 
 function parseOrigin(text: string): URL {
