@@ -12,8 +12,8 @@ import { listen } from '../support/listen.js';
 import { type StaticIdentity, staticIdentity } from '../support/static-identity.js';
 import type { Language } from './programs.mjs';
 
-const OURS = 'spiffe://example.org/agents/researcher';
-const THEIRS = 'spiffe://example.org/peer';
+export const OURS = 'spiffe://example.org/agents/researcher';
+export const THEIRS = 'spiffe://example.org/peer';
 
 /** How a program in another language is told to serve and to call. */
 export interface MtlsPeer {
@@ -71,8 +71,9 @@ export async function theirServer(
   peer: MtlsPeer,
   socket: string,
   allow: string,
+  ...more: readonly string[]
 ): Promise<AsyncDisposable & { readonly program: Program; readonly origin: string }> {
-  const program = Program.start(peer.language, peer.serve(socket, allow));
+  const program = Program.start(peer.language, [...peer.serve(socket, allow), ...more]);
   const { port } = await program.next();
   return {
     program,
@@ -81,7 +82,7 @@ export async function theirServer(
   };
 }
 
-async function fetched(me: StaticIdentity, origin: string, peer: string): Promise<Line> {
+export async function fetched(me: StaticIdentity, origin: string, peer: string): Promise<Line> {
   await using fetch = createFetch(me, { peers: { [origin]: peer } });
   const response = await fetch(origin, { method: 'POST', body: 'by fetch' });
   expect(response.status).to.equal(200);

@@ -1,6 +1,7 @@
 //! rust-spiffe as a peer: a server and a client over rustls, and a reader of a Workload API. The tests in the folder
 //! above run it. It prints one JSON object a line.
 
+use data_encoding::BASE64;
 use serde_json::{json, Value};
 use spiffe::{WorkloadApiClient, X509Source};
 use spiffe_rustls::{authorizer, mtls_client, mtls_server};
@@ -173,7 +174,7 @@ async fn read_x509(socket: &str) -> Outcome {
             json!({
                 "id": svid.spiffe_id().to_string(),
                 "hint": svid.hint().unwrap_or_default(),
-                "chain": svid.cert_chain().iter().map(|certificate| hex(certificate.as_bytes())).collect::<Vec<_>>(),
+                "chain": svid.cert_chain().iter().map(|certificate| BASE64.encode(certificate.as_bytes())).collect::<Vec<_>>(),
             })
         })
         .collect();
@@ -181,16 +182,12 @@ async fn read_x509(socket: &str) -> Outcome {
         .bundle_set()
         .iter()
         .map(|(domain, bundle)| {
-            let list: Vec<String> = bundle.authorities().iter().map(|authority| hex(authority.as_bytes())).collect();
+            let list: Vec<String> = bundle.authorities().iter().map(|authority| BASE64.encode(authority.as_bytes())).collect();
             (domain.to_string(), json!(list))
         })
         .collect();
     say(json!({ "svids": svids, "bundles": bundles }));
     Ok(())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The error with its causes.
