@@ -1,9 +1,12 @@
+import { JwtBundles, type SpiffeError, verifyJwtSvid } from 'agent-spiffe';
+import { createFetch, createServer } from 'agent-spiffe/http';
 import { expect } from 'chai';
-import { ask, describeInterop, Program } from '../support/interop.js';
+import { ask, describeInterop, type Line, Program } from '../support/interop.js';
 import { shows } from '../support/interop-matrix.js';
+import { listen } from '../support/listen.js';
 import {
   fetched,
-  type MtlsPeer,
+  GO,
   mtlsSuite,
   OURS,
   ourServer,
@@ -11,16 +14,6 @@ import {
   THEIRS,
   theirServer,
 } from './mtls-peer.js';
-
-export const GO: MtlsPeer = {
-  name: 'go-spiffe',
-  language: 'go',
-  serve: (socket, peer) => ['serve', '-socket', socket, '-peer', peer],
-  call: (socket, peer, port) => {
-    const url = `https://127.0.0.1:${port}/`;
-    return ['call', '-socket', socket, '-peer', peer, '-url', url];
-  },
-};
 
 describeInterop('go', 'go-spiffe over mTLS', () => {
   mtlsSuite(GO);
@@ -60,4 +53,37 @@ describeInterop('go', 'go-spiffe over mTLS', () => {
       }
     },
   );
+
+  shows('go-spiffe', 'sends', 'sends a JWT-SVID to our server, which verifies it', async () => {
+    await using both = await sides();
+    const bundles = JwtBundles.of(both.api.ca.jwtBundle);
+    const server = createServer(both.me, { allow: THEIRS }, (req, res) => {
+      const token = req.headers.authorization?.replace(/^Bearer /, '') ?? '';
+      verifyJwtSvid(token, bundles, { audience: 'reports' }).then(
+        ({ id }) => res.end(id.toString()),
+        (error: SpiffeError) => res.writeHead(401).end(error.code),
+      );
+    });
+    const call = GO.call(both.api.address, OURS, await listen(server));
+    const right = await ask('go', ...call, '-audience', 'reports');
+    expect(right).to.include({ status: 200, body: THEIRS });
+    const wrong = await ask('go', ...call, '-audience', 'payroll');
+    expect(wrong).to.include({ status: 401, body: 'ERR_SPIFFE_JWT_AUDIENCE' });
+    server.close();
+  });
+
+  shows('go-spiffe', 'verifies', 'verifies a JWT-SVID that our fetch sends', async () => {
+    await using both = await sides();
+    await using server = await theirServer(GO, both.api.address, OURS, '-audience', 'reports');
+    await using fetch = createFetch(both.me, { peers: { [server.origin]: THEIRS } });
+    const send = async (audience: string): Promise<readonly [number, string]> => {
+      const { token } = await both.api.ca.issueJwt(OURS, { audience });
+      const headers = { authorization: `Bearer ${token}` };
+      const response = await fetch(server.origin, { headers });
+      return [response.status, await response.text()];
+    };
+    const [status, body] = await send('reports');
+    expect([status, (JSON.parse(body) as Line)['subject']]).to.deep.equal([200, OURS]);
+    expect((await send('payroll'))[0]).to.equal(401);
+  });
 });

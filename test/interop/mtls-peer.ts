@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import type { IncomingMessage, Server } from 'node:http';
 import { request } from 'node:https';
 import { json, text } from 'node:stream/consumers';
-import { SpiffeError, type SpiffeErrorCode } from 'agent-spiffe';
+import { type PeerRule, SpiffeError, type SpiffeErrorCode } from 'agent-spiffe';
 import { createAgent, createFetch, createServer, peerOf } from 'agent-spiffe/http';
 import { TestCa, type TestCaOptions, WorkloadApiServer } from 'agent-spiffe/testing';
 import { expect } from 'chai';
@@ -22,6 +22,23 @@ export interface MtlsPeer {
   serve(socket: string, peer: string): readonly string[];
   call(socket: string, peer: string, port: number): readonly string[];
 }
+
+export const GO: MtlsPeer = {
+  name: 'go-spiffe',
+  language: 'go',
+  serve: (socket, peer) => ['serve', '-socket', socket, '-peer', peer],
+  call: (socket, peer, port) => {
+    const url = `https://127.0.0.1:${port}/`;
+    return ['call', '-socket', socket, '-peer', peer, '-url', url];
+  },
+};
+
+export const RUST: MtlsPeer = {
+  name: 'rust-spiffe',
+  language: 'rust',
+  serve: (socket, peer) => ['serve', socket, peer],
+  call: (socket, peer, port) => ['call', socket, peer, `127.0.0.1:${port}`],
+};
 
 /** The other side's Workload API, which is our development server, and an identity of ours beside it. */
 export interface Sides extends AsyncDisposable {
@@ -47,7 +64,7 @@ export async function sides(options: TestCaOptions = {}): Promise<Sides> {
 /** A server of ours that answers with who it was asked by, and counts how often its handler was reached. */
 export async function ourServer(
   me: StaticIdentity,
-  allow: string,
+  allow: PeerRule,
 ): Promise<AsyncDisposable & { readonly port: number; readonly asked: () => number }> {
   let asked = 0;
   const server: Server = createServer(me, { allow }, (req, res) => {

@@ -92,9 +92,9 @@ function laxities(): string {
 function rewritten(page: string): string {
   const parts = { matrix: matrix(), laxer: laxities() };
   return Object.entries(parts).reduce((text, [name, part]) => {
-    const block = new RegExp(`(<!-- ${name} -->\n)[^]*?(\n<!-- /${name} -->)`);
+    const block = new RegExp(`(<!-- ${name} -->\n)[^]*?(<!-- /${name} -->)`);
     if (!block.test(text)) throw new Error(`docs/interop.md has no place for "${name}"`);
-    return text.replace(block, (_, open: string, close: string) => `${open}${part}${close}`);
+    return text.replace(block, (_, open: string, close: string) => `${open}${part}\n${close}`);
   }, page);
 }
 

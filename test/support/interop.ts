@@ -34,8 +34,9 @@ export class Program {
     const line = await this.#lines.next();
     if (line.done) throw new Error('the program ended and said nothing more');
     const said = JSON.parse(line.value) as Line;
-    const { error } = said;
-    if (typeof error === 'string') throw new ProgramError(error);
+    const { error, accept } = said;
+    // With a verdict, an error is the reason for it.
+    if (typeof error === 'string' && accept === undefined) throw new ProgramError(error);
     return said;
   }
 
