@@ -88,8 +88,3 @@ function thisProcess(): string {
   const uid = process.getuid?.();
   return uid === undefined ? `pid ${process.pid}` : `uid ${uid}, pid ${process.pid}`;
 }
-
-/** What went wrong, as part of another message: without the code that ends its own. */
-export function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message.replace(/ \[ERR_SPIFFE_\w+\]$/, '') : 'unknown';
-}

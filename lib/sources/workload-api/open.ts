@@ -1,9 +1,10 @@
 import { SpiffeError } from '../../errors.js';
 import type { Clock } from '../../internal/clock.js';
 import type { Logger } from '../../log.js';
+import { firstState } from '../first-state.js';
+import { reasonOf } from '../held-state.js';
 import { describeAddress, type WorkloadApiAddress } from './address.js';
 import { WorkloadApiClient } from './client.js';
-import { reasonOf } from './failure.js';
 import type { WorkloadLimits } from './limits.js';
 import type { X509SvidPick } from './pick.js';
 import { WorkloadX509Source } from './x509-source.js';
@@ -42,27 +43,12 @@ export async function openWorkload(settings: OpenSettings): Promise<OpenedWorklo
   };
   try {
     x509.start();
-    await firstState(x509, settings);
+    await firstState(x509, { ...settings, timedOut: () => timedOut(x509, settings) });
   } catch (error) {
     close();
     throw error;
   }
   return { x509, close };
-}
-
-async function firstState(x509: WorkloadX509Source, settings: OpenSettings): Promise<void> {
-  const { clock, signal, timeoutMs } = settings;
-  const deadline = new AbortController();
-  const timer = clock.setTimeout(() => deadline.abort(timedOut(x509, settings)), timeoutMs);
-  try {
-    const until =
-      signal === undefined ? deadline.signal : AbortSignal.any([signal, deadline.signal]);
-    for await (const { state } of x509.updates({ signal: until })) if (state === 'ready') return;
-    // The states have ended, and nobody but the endpoint can have ended them.
-    throw x509.trouble ?? timedOut(x509, settings);
-  } finally {
-    clock.clearTimeout(timer);
-  }
 }
 
 function timedOut(x509: WorkloadX509Source, settings: OpenSettings): SpiffeError {

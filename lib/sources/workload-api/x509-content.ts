@@ -6,15 +6,10 @@ import { X509Bundles } from '../../identity/x509/bundles.js';
 import { X509Svid } from '../../identity/x509/svid.js';
 import { DerReader } from '../../internal/der.js';
 import { quote } from '../../internal/quote.js';
-import { reasonOf } from './failure.js';
+import { reasonOf } from '../held-state.js';
+import { sameSvid, type X509Content } from '../held-x509-source.js';
 import type { WorkloadLimits } from './limits.js';
 import type { X509SvidEntry, X509SvidResponse } from './proto.js';
-
-/** What one message of the stream says: the complete X.509 state of a workload (WLA-05). */
-export interface X509Content {
-  readonly svids: readonly X509Svid[];
-  readonly bundles: X509Bundles;
-}
 
 /** A message as it was read. */
 export interface X509Reading {
@@ -165,17 +160,6 @@ function elements(bytes: Uint8Array, most: number): number {
   return count;
 }
 
-function sameSvid(one: X509Svid, other: X509Svid): boolean {
-  return (
-    one.hint === other.hint &&
-    one.certificates.length === other.certificates.length &&
-    one.certificates.every((certificate, at) => {
-      const counterpart = other.certificates[at];
-      return counterpart !== undefined && Buffer.compare(certificate, counterpart) === 0;
-    })
-  );
-}
-
 function which(entry: X509SvidEntry, at: number): string {
   return `X509-SVID ${at + 1} (${quote(entry.spiffeId)})`;
 }
@@ -185,16 +169,5 @@ function invalid(why: string, cause?: unknown): SpiffeError {
     'ERR_SPIFFE_WORKLOAD_API_RESPONSE_INVALID',
     `cannot use all of an X509SVIDResponse of the Workload API: ${why}`,
     { cause },
-  );
-}
-
-/** Both say the same. */
-export function sameContent(one: X509Content, other: X509Content): boolean {
-  return (
-    one.svids.length === other.svids.length &&
-    // Whatever has not changed keeps its object.
-    one.svids.every((svid, at) => svid === other.svids[at]) &&
-    one.bundles.size === other.bundles.size &&
-    Array.from(one.bundles).every((bundle) => bundle === other.bundles.get(bundle.trustDomain))
   );
 }
