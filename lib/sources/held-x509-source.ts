@@ -5,6 +5,7 @@ import { X509Bundles } from '../identity/x509/bundles.js';
 import type { X509Svid } from '../identity/x509/svid.js';
 import type { Clock } from '../internal/clock.js';
 import type { HeldState } from './held-state.js';
+import { sameBundles } from './same-bundles.js';
 
 /** The complete X.509 state of a workload (WLA-05). */
 export interface X509Content {
@@ -95,8 +96,7 @@ export function sameContent(one: PickedContent, other: PickedContent): boolean {
     one.svid === other.svid &&
     one.svids.length === other.svids.length &&
     one.svids.every((svid, at) => svid === other.svids[at]) &&
-    one.bundles.size === other.bundles.size &&
-    Array.from(one.bundles).every((bundle) => bundle === other.bundles.get(bundle.trustDomain))
+    sameBundles(one.bundles, other.bundles)
   );
 }
 

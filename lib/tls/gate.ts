@@ -3,7 +3,8 @@ import type { TLSSocket } from 'node:tls';
 import { SpiffeError, type SpiffeErrorCode } from '../errors.js';
 import type { Peer, X509BundleSet } from '../identity/source.js';
 import type { SpiffeId } from '../identity/spiffe-id.js';
-import { MAX_CHAIN_LENGTH, verifyX509Svid } from '../identity/x509/verify.js';
+import { VerifiedChains } from '../identity/x509/verified-chains.js';
+import { MAX_CHAIN_LENGTH } from '../identity/x509/verify.js';
 import type { Rule } from './rule.js';
 
 /**
@@ -44,7 +45,7 @@ export function checkPeerIfShown(
   try {
     const chain = presentedChain(socket);
     if (chain.length === 0) return undefined;
-    peer = verifyX509Svid(chain, bundles);
+    peer = verifiedBy(bundles).verify(chain, bundles);
   } catch (cause) {
     if (cause instanceof SpiffeError)
       throw refuse(cause.code, `its certificates do not verify: ${textOf(cause)}`, cause);
@@ -53,6 +54,15 @@ export function checkPeerIfShown(
   if (!accepts(rule, peer.id, refuse))
     throw refuse('ERR_SPIFFE_PEER_NOT_ALLOWED', `it is ${peer.id}`);
   return peer;
+}
+
+const verified = new WeakMap<X509BundleSet, VerifiedChains>();
+
+/** What was verified by the bundles of one identity; it goes with them. */
+function verifiedBy(bundles: X509BundleSet): VerifiedChains {
+  const known = verified.get(bundles) ?? new VerifiedChains();
+  verified.set(bundles, known);
+  return known;
 }
 
 type Refuse = (code: SpiffeErrorCode, why: string, cause?: unknown) => SpiffeError;

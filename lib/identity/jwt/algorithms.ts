@@ -1,4 +1,4 @@
-import { constants, type KeyObject, verify } from 'node:crypto';
+import { constants, type KeyObject, type VerifyKeyObjectInput, verify } from 'node:crypto';
 
 /** Which keys an algorithm can have been made with: RSA, or one curve. */
 export type JwtKeyKind = 'RSA' | 'P-256' | 'P-384' | 'P-521';
@@ -38,14 +38,36 @@ export function verifyJws(
   data: Uint8Array,
   signature: Uint8Array,
 ): boolean {
-  if (algorithm.signatureLength !== undefined) {
-    return (
-      signature.length === algorithm.signatureLength &&
-      verify(algorithm.digest, data, { key, dsaEncoding: 'ieee-p1363' }, signature)
-    );
-  }
-  if (algorithm.saltLength === undefined) return verify(algorithm.digest, data, key, signature);
-  const { saltLength } = algorithm;
-  const padding = constants.RSA_PKCS1_PSS_PADDING;
-  return verify(algorithm.digest, data, { key, padding, saltLength }, signature);
+  return (
+    fits(algorithm, signature) && verify(algorithm.digest, data, input(algorithm, key), signature)
+  );
+}
+
+/** The same, in the thread pool. */
+export function verifyJwsInPool(
+  algorithm: JwtAlgorithm,
+  key: KeyObject,
+  data: Uint8Array,
+  signature: Uint8Array,
+): Promise<boolean> {
+  if (!fits(algorithm, signature)) return Promise.resolve(false);
+  return new Promise((resolve, reject) => {
+    verify(algorithm.digest, data, input(algorithm, key), signature, (error, good) => {
+      if (error === null) resolve(good);
+      else reject(error);
+    });
+  });
+}
+
+function fits({ signatureLength }: JwtAlgorithm, signature: Uint8Array): boolean {
+  return signatureLength === undefined || signature.length === signatureLength;
+}
+
+function input(
+  { signatureLength, saltLength }: JwtAlgorithm,
+  key: KeyObject,
+): VerifyKeyObjectInput {
+  if (signatureLength !== undefined) return { key, dsaEncoding: 'ieee-p1363' };
+  if (saltLength === undefined) return { key };
+  return { key, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength };
 }

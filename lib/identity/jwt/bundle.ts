@@ -66,7 +66,7 @@ export class JwtBundle {
     return new JwtBundle(domain, keys, skipped);
   }
 
-  /** Both are of one trust domain and hold the same keys in the same order. */
+  /** Both are of one trust domain and hold the same keys, in whatever order: SPIRE gives them in a new one each time. */
   equals(other: JwtBundle): boolean {
     return this.trustDomain.equals(other.trustDomain) && fingerprint(this) === fingerprint(other);
   }
@@ -80,6 +80,7 @@ export function jwtAuthoritiesOf(bundle: JwtBundle): readonly JwtAuthority[] {
 function fingerprint(bundle: JwtBundle): string {
   return jwtAuthoritiesOf(bundle)
     .map((key) => key.fingerprint)
+    .toSorted()
     .join();
 }
 

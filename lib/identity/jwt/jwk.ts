@@ -25,7 +25,9 @@ const COORDINATE_BYTES: ReadonlyMap<string, number> = new Map([
 /** RFC 7518 §6.2.2, §6.3.2, §6.4.1: a member that only a private or symmetric key has. */
 const PRIVATE = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k'];
 const FEWEST_RSA_BITS = 2048;
+/** More, in modulus or exponent, would let a foreign trust domain's keys cost tens of milliseconds each to use. */
 const MOST_RSA_BITS = 8192;
+const MOST_EXPONENT_OCTETS = 4;
 
 /** Takes one entry of a JWK set; one that cannot serve is named, never thrown: it costs none of its neighbours (A-19). */
 export function readJwk(entry: unknown): JwtAuthority | SkippedJwk {
@@ -64,9 +66,10 @@ function readRsa(entry: JsonObject, keyId: string, named: string): JwtAuthority 
   const e = member(entry, 'e');
   const modulus = bytesOf(n);
   const bits = modulus === undefined ? 0 : modulus.length * 8 - Math.clz32(modulus[0] ?? 0) + 24;
-  if (bits < FEWEST_RSA_BITS || bits > MOST_RSA_BITS || bytesOf(e) === undefined) {
+  if (bits < FEWEST_RSA_BITS || bits > MOST_RSA_BITS)
     return skip(`${named} is no RSA key of ${FEWEST_RSA_BITS} to ${MOST_RSA_BITS} bits`);
-  }
+  if ((bytesOf(e)?.length ?? Number.POSITIVE_INFINITY) > MOST_EXPONENT_OCTETS)
+    return skip(`${named} has no exponent of at most ${MOST_EXPONENT_OCTETS} octets`);
   return make(keyId, 'RSA', { kty: 'RSA', n: n as string, e: e as string }, named);
 }
 

@@ -1,10 +1,21 @@
 import { SpiffeError } from '../../errors.js';
 import { decodeBase64url } from '../../internal/base64url.js';
+import { BoundedMap } from '../../internal/bounded-map.js';
 import { type JsonObject, member, parseJsonObject } from '../../internal/json.js';
 import { SpiffeId } from '../spiffe-id.js';
 import { JWT_ALGORITHMS, type JwtAlgorithm } from './algorithms.js';
 
 const LONGEST = 64 * 1024;
+/** An issuer writes the same header again and again. */
+const MOST_HEADERS = 100;
+const LONGEST_KNOWN_HEADER = 512;
+
+interface Header {
+  readonly algorithm: JwtAlgorithm;
+  readonly keyId: string | undefined;
+}
+
+const knownHeaders = new BoundedMap<string, Header>(MOST_HEADERS);
 
 /** A JWT-SVID whose form and claims hold; who signed it is not known yet. */
 export interface DecodedToken {
@@ -35,24 +46,33 @@ export function decodeToken(token: string): DecodedToken {
       'the token is not three parts joined by dots (JWT-01); give the token alone, without "Bearer "',
     );
   }
-  const header = parseObject(head, 'header');
-  // JWT-04: the algorithm is judged before anything else.
-  const algorithm = readAlgorithm(header);
-  checkHeader(header);
+  const { algorithm, keyId } = knownHeaders.get(head) ?? readHeader(head);
   const signature = decodeBase64url(sign);
   if (signature === undefined) throw invalid('the signature is not base64url (JWT-01)');
   const claims = parseObject(body, 'payload');
   return {
     algorithm,
-    keyId: readKeyId(header),
+    keyId,
     id: readSubject(claims),
     audience: readAudience(claims),
     expires: readTime(claims, 'exp') ?? missing('exp', 'JWT-14'),
     notBefore: readTime(claims, 'nbf'),
     claims,
-    signed: Buffer.from(`${head}.${body}`, 'latin1'),
+    signed: Buffer.from(token.slice(0, token.lastIndexOf('.')), 'latin1'),
     signature,
   };
+}
+
+function readHeader(part: string): Header {
+  const object = parseObject(part, 'header');
+  // JWT-04: the algorithm is judged before anything else.
+  const algorithm = readAlgorithm(object);
+  checkHeader(object);
+  const header = { algorithm, keyId: readKeyId(object) };
+  // A copy: a part of a string holds the whole of it, which is the token here.
+  if (part.length <= LONGEST_KNOWN_HEADER)
+    knownHeaders.set(Buffer.from(part, 'latin1').toString('latin1'), header);
+  return header;
 }
 
 function parseObject(part: string, what: string): JsonObject {

@@ -1,6 +1,6 @@
 import { SpiffeError } from '../../errors.js';
 import type { Peer, X509BundleSet } from '../source.js';
-import { anchorsOf } from './bundle.js';
+import { anchorsOf, type X509Bundle } from './bundle.js';
 import { Certificate } from './certificate.js';
 import { leafId } from './leaf.js';
 import { findPath } from './path.js';
@@ -26,7 +26,24 @@ export function verifyX509Svid(
   bundles: X509BundleSet,
   options: { readonly now?: Date } = {},
 ): Peer {
-  const now = (options.now ?? new Date()).getTime();
+  return judgeChain(chain, bundles, (options.now ?? new Date()).getTime()).peer;
+}
+
+/** A verified peer, and while what holds it to be one. */
+export interface Judgement {
+  readonly peer: Peer;
+  readonly bundle: X509Bundle;
+  /** The certificates of the path are all valid from this instant to that one, both included, in ms since 1970. */
+  readonly from: number;
+  readonly until: number;
+}
+
+/** What {@link verifyX509Svid} does, and what it rests on. */
+export function judgeChain(
+  chain: readonly Uint8Array[],
+  bundles: X509BundleSet,
+  now: number,
+): Judgement {
   // No instant is before or after this one, so every certificate would be valid at it.
   if (Number.isNaN(now)) {
     throw new SpiffeError(
@@ -49,7 +66,13 @@ export function verifyX509Svid(
   }
   const path = findPath(leaf, others, anchorsOf(bundle), now);
   if ('refusal' in path) throw new SpiffeError(path.code, `cannot verify ${id}: ${path.refusal}`);
-  return { id, chain: path.certificates.map((certificate) => certificate.der) };
+  const { certificates } = path;
+  return {
+    peer: { id, chain: certificates.map(({ der }) => der) },
+    bundle,
+    from: Math.max(...certificates.map(({ notBefore }) => notBefore)),
+    until: Math.min(...certificates.map(({ notAfter }) => notAfter)),
+  };
 }
 
 function decode(chain: readonly Uint8Array[]): Certificate[] {
