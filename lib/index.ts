@@ -48,3 +48,4 @@ export {
 } from './sources/workload-api/address.js';
 export type { WorkloadLimits } from './sources/workload-api/limits.js';
 export type { X509SvidPick } from './sources/workload-api/pick.js';
+export type { JwtValidateOptions, JwtValidation, WorkloadJwt } from './sources/workload-jwt.js';

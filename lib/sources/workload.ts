@@ -8,6 +8,7 @@ import { describeAddress, resolveWorkloadApiAddress } from './workload-api/addre
 import { resolveLimits, type WorkloadLimits } from './workload-api/limits.js';
 import type { OpenedWorkload, OpenSettings } from './workload-api/open.js';
 import type { X509SvidPick } from './workload-api/pick.js';
+import type { WorkloadJwt } from './workload-jwt.js';
 
 /** Options of {@link Workload.open}. */
 export interface WorkloadOptions {
@@ -32,10 +33,12 @@ export interface WorkloadOptions {
 export class Workload implements Identity {
   readonly x509: X509Source;
   readonly #address: string;
+  readonly #jwt: OpenedWorkload['jwt'];
   readonly #close: () => void;
 
   private constructor(address: string, opened: OpenedWorkload) {
     this.x509 = opened.x509;
+    this.#jwt = opened.jwt;
     this.#address = address;
     this.#close = opened.close;
   }
@@ -54,6 +57,11 @@ export class Workload implements Identity {
     // grpc-js takes longer to load than everything else here: only who opens a workload pays for it.
     const { openWorkload } = await import('./workload-api/open.js');
     return new Workload(describeAddress(settings.address), await openWorkload(settings));
+  }
+
+  /** Its JWT-SVIDs, and the bundles that verify those of others; their stream is opened the first time. */
+  get jwt(): WorkloadJwt {
+    return this.#jwt.start();
   }
 
   /** The SPIFFE ID of the identity in use; throws as `x509.svid()` does while there is none. */

@@ -14,6 +14,7 @@ export interface StreamEnd {
 
 export const OK = 0;
 export const INVALID_ARGUMENT = 3;
+export const DEADLINE_EXCEEDED = 4;
 export const PERMISSION_DENIED = 7;
 export const UNIMPLEMENTED = 12;
 

@@ -5,6 +5,7 @@ import { firstState } from '../first-state.js';
 import { reasonOf } from '../held-state.js';
 import { describeAddress, type WorkloadApiAddress } from './address.js';
 import { WorkloadApiClient } from './client.js';
+import { WorkloadJwtSource } from './jwt-source.js';
 import type { WorkloadLimits } from './limits.js';
 import type { X509SvidPick } from './pick.js';
 import { WorkloadX509Source } from './x509-source.js';
@@ -23,6 +24,7 @@ export interface OpenSettings {
 /** A workload that has its identity. */
 export interface OpenedWorkload {
   readonly x509: WorkloadX509Source;
+  readonly jwt: WorkloadJwtSource;
   readonly close: () => void;
 }
 
@@ -36,9 +38,12 @@ export async function openWorkload(settings: OpenSettings): Promise<OpenedWorklo
   const { address, limits, signal } = settings;
   signal?.throwIfAborted();
   const client = new WorkloadApiClient({ address, messageBytes: limits.messageBytes });
-  const x509 = new WorkloadX509Source({ ...settings, client });
+  const environment = { ...settings, client };
+  const x509: WorkloadX509Source = new WorkloadX509Source(environment, () => jwt.follow());
+  const jwt = new WorkloadJwtSource(environment, x509);
   const close = (): void => {
     x509.close();
+    jwt.close();
     client.close();
   };
   try {
@@ -48,7 +53,7 @@ export async function openWorkload(settings: OpenSettings): Promise<OpenedWorklo
     close();
     throw error;
   }
-  return { x509, close };
+  return { x509, jwt, close };
 }
 
 function timedOut(x509: WorkloadX509Source, settings: OpenSettings): SpiffeError {
