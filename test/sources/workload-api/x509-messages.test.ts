@@ -275,7 +275,17 @@ const REFUSED: Table = [
     /two bundles that differ for example\.org/,
   ],
   [
-    '201 bundles',
+    '201 foreign bundles',
+    () =>
+      message({
+        federatedBundles: new Map(
+          Array.from({ length: 201 }, (_, at) => [`spiffe://d${at}`, other.bundleDer]),
+        ),
+      }),
+    /201 bundles, above the limit of 200/,
+  ],
+  [
+    '200 foreign bundles beside our own',
     () =>
       message({
         federatedBundles: new Map(
