@@ -9,29 +9,19 @@ import { SpiffeError, type SpiffeErrorCode, Workload, type WorkloadOptions } fro
 import { WorkloadApiServer } from 'agent-spiffe/testing';
 import { expect } from 'chai';
 import pino from 'pino';
-import { RecordingLogger } from '../support/recording-logger.js';
+import { memoryLogger } from '../support/memory-logger.js';
+import { rejection } from '../support/rejection.js';
+import { nextState } from '../support/states.js';
 
 const run = promisify(execFile);
 
 /** The error with which opening fails, having checked that it is ours and of this code. */
-async function refused(options: WorkloadOptions, code: SpiffeErrorCode): Promise<SpiffeError> {
-  const error: unknown = await Workload.open(options).then(
-    async (workload) => {
-      await workload.close();
-      return 'it was opened';
-    },
-    (reason: unknown) => reason,
-  );
-  expect(error).to.be.instanceOf(SpiffeError);
-  expect(error).to.have.property('code', code);
-  return error as SpiffeError;
-}
+const refused = (options: WorkloadOptions, code: SpiffeErrorCode): Promise<SpiffeError> =>
+  rejection(code, Workload.open(options));
 
-/** The present state once it has this name. */
-async function until(workload: Workload, state: string): Promise<void> {
-  for await (const snapshot of workload.updates()) if (snapshot.state === state) return;
-  throw new Error(`the workload ended and was never ${state}`);
-}
+const until = async (workload: Workload, wanted: string): Promise<void> => {
+  await nextState(workload, ({ state }) => state === wanted);
+};
 
 describe('a workload', () => {
   let server: WorkloadApiServer;
@@ -111,7 +101,7 @@ describe('a workload', () => {
   });
 
   it('stays as it is over a message that is wrong', async () => {
-    const logger = new RecordingLogger();
+    const logger = memoryLogger();
     await using workload = await Workload.open({ address: server.address, logger });
     const svid = workload.x509.svid();
     server.corruptSvids((message) => ({ ...message, svids: [] }));
