@@ -16,7 +16,7 @@ import {
 } from '#lib/sources/workload-api/proto.js';
 import { Watcher } from '#lib/sources/workload-api/watcher.js';
 import { listen } from '../../support/listen.js';
-import { RecordingLogger } from '../../support/recording-logger.js';
+import { memoryLogger } from '../../support/memory-logger.js';
 
 const MIB = 2 ** 20;
 
@@ -99,7 +99,7 @@ describe('a client of the Workload API', () => {
           failed: (error) => seen.emit('error', error),
         },
         clock,
-        logger: new RecordingLogger(),
+        logger: memoryLogger(),
       });
       const first = once(seen, 'message');
       watcher.start();

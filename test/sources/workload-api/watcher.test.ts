@@ -5,7 +5,7 @@ import { parseWorkloadApiAddress } from '#lib/sources/workload-api/address.js';
 import { FETCH_X509_BUNDLES } from '#lib/sources/workload-api/proto.js';
 import { Watcher } from '#lib/sources/workload-api/watcher.js';
 import { FakeStreams } from '../../support/fake-streams.js';
-import { RecordingLogger } from '../../support/recording-logger.js';
+import { memoryLogger } from '../../support/memory-logger.js';
 
 const MESSAGE = Uint8Array.of(1, 2, 3);
 const OK = 0;
@@ -18,7 +18,7 @@ const GONE = { unreachable: true, details: 'connect ENOENT /s' };
 function watch(random = 0) {
   const clock = new FakeClock();
   const streams = new FakeStreams();
-  const logger = new RecordingLogger();
+  const logger = memoryLogger();
   const messages: Uint8Array[] = [];
   const downs: SpiffeError[] = [];
   const failures: SpiffeError[] = [];

@@ -14,7 +14,8 @@ import { createAuthority, leafFields } from '#lib/testing/authority.js';
 import { writeCertificate } from '#lib/testing/certificate.js';
 import { subjectAltName } from '#lib/testing/extensions.js';
 import { FakeStreams } from '../../support/fake-streams.js';
-import { RecordingLogger } from '../../support/recording-logger.js';
+import { memoryLogger } from '../../support/memory-logger.js';
+import { Random } from '../../support/random.js';
 
 const HOUR_MS = 3600_000;
 const MIB = 2 ** 20;
@@ -98,7 +99,7 @@ function chainOf(length: number): X509SvidEntry {
 
 function opened(limits: Parameters<typeof resolveLimits>[0] = {}) {
   const streams = new FakeStreams();
-  const logger = new RecordingLogger();
+  const logger = memoryLogger();
   const source = new WorkloadX509Source({
     client: streams,
     address: parseWorkloadApiAddress('unix:/s'),
@@ -275,7 +276,17 @@ const REFUSED: Table = [
     /two bundles that differ for example\.org/,
   ],
   [
-    '201 bundles',
+    '201 foreign bundles',
+    () =>
+      message({
+        federatedBundles: new Map(
+          Array.from({ length: 201 }, (_, at) => [`spiffe://d${at}`, other.bundleDer]),
+        ),
+      }),
+    /201 bundles, above the limit of 200/,
+  ],
+  [
+    '200 foreign bundles beside our own',
     () =>
       message({
         federatedBundles: new Map(
@@ -326,6 +337,37 @@ describe('a message of the Workload API that is wrong about our own identity', (
     send(message());
     expect(logger.lines).to.have.lengthOf(2);
     expect(logger.lines[1]?.fields).to.deep.equal({ messages: 9 });
+  });
+});
+
+describe('bytes of the Workload API that were changed at random', () => {
+  it('are taken or refused, and never more than that', () => {
+    const { source, send } = opened();
+    send(message());
+    const good = FETCH_X509_SVID.response.encode(message());
+    let refused = 0;
+    for (let seed = 1; seed <= 400; seed++) {
+      const random = new Random(seed);
+      const bytes = Uint8Array.from(
+        good.subarray(0, good.length - random.below(3) * random.below(200)),
+      );
+      // Half of them where lengths and tags are dense.
+      const within = random.below(2) === 0 ? 40 : bytes.length;
+      for (let changes = random.below(3); changes >= 0; changes--)
+        bytes[random.below(within)] = random.below(256);
+      send(bytes);
+      expect(source.state, `seed ${seed}`).to.equal('ready');
+      expect(source.svid().id.trustDomain.name, `seed ${seed}`).to.equal('example.org');
+      if (source.trouble !== undefined) {
+        refused++;
+        expect(source.trouble.code, `seed ${seed}`).to.equal(
+          'ERR_SPIFFE_WORKLOAD_API_RESPONSE_INVALID',
+        );
+        // That would be a fault of ours.
+        expect(source.trouble.message, `seed ${seed}`).not.to.match(/^cannot read an/);
+      }
+    }
+    expect(refused).to.be.within(100, 399);
   });
 });
 

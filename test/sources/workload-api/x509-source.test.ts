@@ -8,7 +8,7 @@ import type { X509SvidPick } from '#lib/sources/workload-api/pick.js';
 import { FETCH_X509_SVID, type X509SvidEntry } from '#lib/sources/workload-api/proto.js';
 import { WorkloadX509Source } from '#lib/sources/workload-api/x509-source.js';
 import { FakeStreams } from '../../support/fake-streams.js';
-import { RecordingLogger } from '../../support/recording-logger.js';
+import { memoryLogger } from '../../support/memory-logger.js';
 import { refusal } from '../../support/refusal.js';
 
 const HOUR_MS = 3600_000;
@@ -22,7 +22,7 @@ class World {
   readonly clock = new FakeClock(new Date('2026-11-01T12:00:00Z'));
   readonly ca = TestCa.create('example.org', { now: () => new Date(this.clock.now()) });
   readonly streams = new FakeStreams();
-  readonly logger = new RecordingLogger();
+  readonly logger = memoryLogger();
   readonly source: WorkloadX509Source;
   readonly #states: Promise<string[]>;
 
