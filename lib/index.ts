@@ -41,6 +41,11 @@ export { X509Bundles } from './identity/x509/bundles.js';
 export { X509Svid } from './identity/x509/svid.js';
 export { verifyX509Svid } from './identity/x509/verify.js';
 export type { Logger } from './log.js';
+export {
+  type BundleSnapshot,
+  BundleSource,
+  type BundleSourceOptions,
+} from './sources/bundle-source.js';
 export { Workload, type WorkloadOptions } from './sources/workload.js';
 export {
   parseWorkloadApiAddress,

@@ -94,20 +94,35 @@ export class Workload implements Identity {
 }
 
 function resolve(options: WorkloadOptions): OpenSettings {
-  const { address, pick, timeoutMs = 30_000, signal, limits, logger = SILENT } = options;
+  const { pick } = options;
   if (pick !== undefined && typeof pick !== 'function' && (typeof pick !== 'string' || pick === ''))
-    throw invalid('pick is the hint of an identity, which is not empty, or a function');
+    throw invalid(
+      'a workload',
+      'pick is the hint of an identity, which is not empty, or a function',
+    );
+  return { ...resolveConnection(options, 'a workload'), pick };
+}
+
+/** What every source that is opened takes, judged; `what` it is, for messages. */
+export function resolveConnection(
+  options: Omit<WorkloadOptions, 'pick'>,
+  what: string,
+): Omit<OpenSettings, 'pick'> {
+  const { address, timeoutMs = 30_000, signal, limits, logger = SILENT } = options;
   if (typeof timeoutMs !== 'number' || !(timeoutMs > 0))
     throw invalid(
+      what,
       `timeoutMs is a number of milliseconds above 0, not ${typeof timeoutMs === 'number' ? timeoutMs : quote(timeoutMs)}`,
     );
   for (const method of ['debug', 'info', 'warn', 'error'] as const) {
     if (typeof logger[method] !== 'function')
-      throw invalid(`the logger has no method ${method}; it needs debug, info, warn and error`);
+      throw invalid(
+        what,
+        `the logger has no method ${method}; it needs debug, info, warn and error`,
+      );
   }
   return {
     address: resolveWorkloadApiAddress(address),
-    pick,
     timeoutMs,
     signal,
     limits: resolveLimits(limits),
@@ -116,6 +131,6 @@ function resolve(options: WorkloadOptions): OpenSettings {
   };
 }
 
-function invalid(why: string): SpiffeError {
-  return new SpiffeError('ERR_SPIFFE_OPTION_INVALID', `cannot open a workload: ${why}`);
+function invalid(what: string, why: string): SpiffeError {
+  return new SpiffeError('ERR_SPIFFE_OPTION_INVALID', `cannot open ${what}: ${why}`);
 }

@@ -1,12 +1,11 @@
-import { SpiffeError } from '../../errors.js';
 import type { Clock } from '../../internal/clock.js';
 import type { Logger } from '../../log.js';
 import { firstState } from '../first-state.js';
-import { reasonOf } from '../held-state.js';
-import { describeAddress, type WorkloadApiAddress } from './address.js';
+import type { WorkloadApiAddress } from './address.js';
 import { WorkloadApiClient } from './client.js';
 import { WorkloadJwtSource } from './jwt-source.js';
 import type { WorkloadLimits } from './limits.js';
+import { openTimeout } from './open-timeout.js';
 import type { X509SvidPick } from './pick.js';
 import { WorkloadX509Source } from './x509-source.js';
 
@@ -48,27 +47,13 @@ export async function openWorkload(settings: OpenSettings): Promise<OpenedWorklo
   };
   try {
     x509.start();
-    await firstState(x509, { ...settings, timedOut: () => timedOut(x509, settings) });
+    await firstState(x509, {
+      ...settings,
+      timedOut: () => openTimeout('X.509-SVID', x509.trouble, settings),
+    });
   } catch (error) {
     close();
     throw error;
   }
   return { x509, jwt, close };
-}
-
-function timedOut(x509: WorkloadX509Source, settings: OpenSettings): SpiffeError {
-  const cause = x509.trouble;
-  const where = describeAddress(settings.address);
-  const why =
-    cause === undefined
-      ? 'it has taken the call and sent nothing; is a SPIFFE Workload API at this address?'
-      : reasonOf(cause);
-  return new SpiffeError(
-    'ERR_SPIFFE_OPEN_TIMEOUT',
-    `no X.509-SVID came from the Workload API at ${where} within ${settings.timeoutMs} ms: ${why}`,
-    {
-      cause,
-      ...(cause?.grpcStatus === undefined ? {} : { grpcStatus: cause.grpcStatus }),
-    },
-  );
 }
