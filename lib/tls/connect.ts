@@ -136,7 +136,7 @@ function explain({ own, where }: Attempt, reached: boolean, cause: unknown): Spi
   if (isRefusalAlert(cause)) return refusedByPeer(own, `the server at ${where}`, cause);
   return new SpiffeError(
     'ERR_SPIFFE_HANDSHAKE_FAILED',
-    `cannot connect to ${where}: the TLS handshake failed with ${why}; does it speak TLS 1.2 or newer?`,
+    `cannot connect to ${where}: the TLS handshake failed with ${why}; does it speak TLS 1.2 or newer, and does it allow ${own}?`,
     { cause },
   );
 }
