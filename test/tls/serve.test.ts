@@ -10,7 +10,7 @@ import { TestCa } from 'agent-spiffe/testing';
 import { expect } from 'chai';
 import { secureContextOptions } from '#lib/tls/context.js';
 import { listen } from '../support/listen.js';
-import { RecordingLogger } from '../support/recording-logger.js';
+import { memoryLogger } from '../support/memory-logger.js';
 import { refusal } from '../support/refusal.js';
 import { staticIdentity } from '../support/static-identity.js';
 
@@ -77,7 +77,7 @@ describe('a server that presents an SVID', () => {
 
   it('closes before the handshake while it has no SVID, says why, and serves when it has one again', async () => {
     const identity = staticIdentity(ca, SERVER);
-    const logger = new RecordingLogger();
+    const logger = memoryLogger();
     const server = createServer(identity, { allow: CLIENT, logger }, (_request, response) => {
       response.end('hi');
     });
@@ -123,7 +123,7 @@ describe('a server that presents an SVID', () => {
 
   it('refuses who took so long over the handshake that its ID is two IDs ago', async () => {
     const identity = staticIdentity(ca, SERVER);
-    const logger = new RecordingLogger();
+    const logger = memoryLogger();
     const server = createServer(identity, { allow: CLIENT, logger }, (_request, response) => {
       response.end('hi');
     });

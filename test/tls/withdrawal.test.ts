@@ -8,7 +8,7 @@ import { expect } from 'chai';
 import { connect } from '#lib/tls/connect.js';
 import { parseRule } from '#lib/tls/rule.js';
 import { listen } from '../support/listen.js';
-import { RecordingLogger } from '../support/recording-logger.js';
+import { memoryLogger } from '../support/memory-logger.js';
 import { rejection } from '../support/rejection.js';
 import {
   type Change,
@@ -86,7 +86,7 @@ describe('an open connection', () => {
 
     it(`is closed at the server when ${title}, and that is logged`, async () => {
       const identity = self();
-      const logger = new RecordingLogger();
+      const logger = memoryLogger();
       const server = createServer(identity, { allow: PEER, logger }, (_request, response) => {
         response.end('hi');
       });
