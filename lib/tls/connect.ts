@@ -173,7 +173,7 @@ function failed(attempt: Attempt, reached: boolean, cause: unknown): SpiffeError
     attempt.explain(cause) ??
     new SpiffeError(
       'ERR_SPIFFE_HANDSHAKE_FAILED',
-      `cannot connect to ${where}: the TLS handshake failed with ${why}; does it speak TLS 1.2 or newer?`,
+      `cannot connect to ${where}: the TLS handshake failed with ${why}; does it speak TLS 1.2 or newer, and does it let us in?`,
       { cause },
     )
   );

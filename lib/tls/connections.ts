@@ -63,6 +63,7 @@ class Connections {
       if (this.#open.size === 0) this.#following.abort();
     });
     if (this.#open.size > 1) return;
+    this.#following.abort();
     this.#following = new AbortController();
     void this.#follow(this.#following.signal);
   }
@@ -71,7 +72,7 @@ class Connections {
   async #follow(signal: AbortSignal): Promise<void> {
     try {
       for await (const snapshot of this.#source.updates({ signal })) this.#review(snapshot);
-      this.#close(() => 'its source of identity ended');
+      if (!signal.aborted) this.#close(() => 'its source of identity ended');
     } catch (cause) {
       // A source that breaks says nothing about trust any more: without news, nothing is trusted.
       if (!signal.aborted) this.#close(() => 'its source of identity broke', cause);
@@ -98,7 +99,9 @@ class Connections {
   #close(reason: (connection: Connection) => string | undefined, cause?: unknown): void {
     for (const connection of this.#open) {
       const why = reason(connection);
-      if (why !== undefined) connection.withdraw(withdrawn(connection, why, cause));
+      if (why === undefined) continue;
+      this.#open.delete(connection);
+      connection.withdraw(withdrawn(connection, why, cause));
     }
   }
 }

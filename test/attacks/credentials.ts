@@ -26,6 +26,8 @@ export interface Credential {
 }
 
 /** As `node:tls` takes it; without a credential, nothing is presented. */
+export function pemOf(credential: Credential): { key: string; cert: string };
+export function pemOf(credential: Credential | undefined): { key?: string; cert?: string };
 export function pemOf(credential: Credential | undefined): { key?: string; cert?: string } {
   if (credential === undefined) return {};
   return {

@@ -269,6 +269,10 @@ describe('describePeerRule', () => {
       ['a', 'b', 'c', 'd', 'e', 'f', 'g'].map((name) => SpiffeId.of('td', name)),
       'spiffe://td/a, spiffe://td/b, spiffe://td/c, spiffe://td/d, spiffe://td/e and 2 more',
     ],
+    [
+      ['a', 'b', 'c', 'd', 'e'].map((name) => SpiffeId.of('td', name)),
+      'spiffe://td/a, spiffe://td/b, spiffe://td/c, spiffe://td/d, spiffe://td/e',
+    ],
     [Object.assign(() => true, {}), 'the function (anonymous)'],
   ];
   for (const [rule, text] of rules) {

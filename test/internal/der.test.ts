@@ -262,6 +262,7 @@ describe('readNamedBits', () => {
     [
       ['nothing', '03 00', 'named bits', '03 01 00', 0],
       ['unused bits without an octet', '03 01 07', 'named bits', '03 02 07 80', 1],
+      ['32 unused bits', '03 02 20 01', 'named bits', '03 02 00 01', 1 << 7],
       ['eight unused bits', '03 02 08 80', 'named bits', '03 02 07 80', 1],
       ['a trailing zero bit', '03 02 06 80', 'named bits', '03 02 07 80', 1],
       ['a trailing zero octet', '03 03 00 80 00', 'named bits', '03 02 07 80', 1],
@@ -284,8 +285,10 @@ describe('readNamedBits', () => {
     expect(der.readNamedBits(any('03 03 00 00 01'), 'it')).to.equal(1 << 15);
   });
 
-  it('looks at 16 bits at most', () => {
-    expect(der.readNamedBits(any('03 04 00 80 00 01'), 'it')).to.equal(1);
+  it('looks at 16 bits at most, and at none behind the element', () => {
+    expect(der.readNamedBits(any('03 04 00 80 00 81'), 'it')).to.equal(1);
+    const reader = new der.DerReader(hex('03 02 00 81 ff'));
+    expect(der.readNamedBits(reader.any('it'), 'it')).to.equal(0b10000001);
   });
 
   it('does not take the byte behind an empty one for its count of unused bits', () => {
@@ -319,10 +322,10 @@ describe('readOid', () => {
       ['a padded first part', '06 02 80 55', 'not a DER object identifier', '06 01 55', '2.5'],
       [
         'a part of more than 52 bits',
-        `06 09 2a ${'ff'.repeat(7)} 7f`,
+        `06 09 2a 88 ${'80'.repeat(6)} 00`,
         'not a DER object identifier',
-        `06 08 2a ${'ff'.repeat(6)} 7f`,
-        `1.2.${2 ** 49 - 1}`,
+        `06 09 2a 87 ${'ff'.repeat(6)} 7f`,
+        `1.2.${2 ** 52 - 1}`,
       ],
       ['65 octets', `06 41 2a ${'01'.repeat(64)}`, 'too long', long, `1.2${'.1'.repeat(63)}`],
     ],
@@ -336,6 +339,8 @@ describe('readOid', () => {
     ['06 03 55 1d 11', '2.5.29.17'],
     ['06 09 2a 86 48 86 f7 0d 01 01 0a', '1.2.840.113549.1.1.10'],
     ['06 03 2a 81 00', '1.2.128'],
+    ['06 04 2a 81 80 00', '1.2.16384'],
+    [`06 09 2a 87 ${'ff'.repeat(6)} 7f`, `1.2.${2 ** 52 - 1}`],
   ] as const) {
     it(`reads ${oid}`, () => {
       expect(der.readOid(any(bytes), 'it')).to.equal(oid);
@@ -379,6 +384,13 @@ describe('readTime', () => {
       [
         'no zone',
         utc('260102030405'),
+        'with seconds in UTC',
+        utc('260102030405Z'),
+        at('2026-01-02T03:04:05Z'),
+      ],
+      [
+        'something behind the zone',
+        utc('260102030405Z0'),
         'with seconds in UTC',
         utc('260102030405Z'),
         at('2026-01-02T03:04:05Z'),

@@ -48,6 +48,13 @@ const TABLE: readonly (readonly [
     good,
     ['010203'],
   ],
+  [
+    'another kind at its beginning',
+    block('AQID', 'PRIVATE KEY', 'CERTIFICATE'),
+    'where CERTIFICATE belongs',
+    good,
+    ['010203'],
+  ],
   ['no end', '-----BEGIN CERTIFICATE-----\nAQID\n', 'no CERTIFICATE block', good, ['010203']],
   [
     'no end on the second',

@@ -42,7 +42,8 @@ export class Certificate {
   readonly signature: Uint8Array;
   readonly uriNames: readonly string[];
   readonly ca: boolean;
-  readonly pathLength: number | undefined;
+  /** How many intermediates may stand below it; Infinity when it does not say. */
+  readonly pathLength: number;
   /** `undefined` without the extension. */
   readonly keyUsage: number | undefined;
   readonly subjectKeyId: string | undefined;
@@ -184,7 +185,7 @@ type Fields = Pick<
 class Extensions {
   uriNames: string[] = [];
   ca = false;
-  pathLength: number | undefined;
+  pathLength = Number.POSITIVE_INFINITY;
   keyUsage: number | undefined;
   subjectKeyId: string | undefined;
   authorityKeyId: string | undefined;

@@ -13,8 +13,8 @@ const FEWEST_RSA_BITS = 2048;
 const MOST_RSA_BITS = 8192;
 const MOST_EXPONENT_OCTETS = 4;
 
-/** Which signatures a key can make. */
-export type KeyKind = 'ec' | 'rsa' | 'rsa-pss';
+/** Which signatures a key can make. A key for PSS alone (RFC 4055 §1.2) makes none of PKCS#1: OpenSSL sees to that. */
+export type KeyKind = 'ec' | 'rsa';
 
 /**
  * The kind of a SubjectPublicKeyInfo; `undefined` for one that is not accepted: other algorithms and curves, RSA
@@ -41,5 +41,5 @@ export function readKeyKind(spki: der.Der): KeyKind | undefined {
   const size = modulus.length * 8 - (Math.clz32(modulus[0] as number) - 24);
   if (size < FEWEST_RSA_BITS || size > MOST_RSA_BITS) return undefined;
   if (exponent.length > MOST_EXPONENT_OCTETS) return undefined;
-  return oid === RSA ? 'rsa' : 'rsa-pss';
+  return 'rsa';
 }

@@ -98,11 +98,8 @@ function likelyFirst(
   subject: Certificate,
   candidates: readonly Certificate[],
 ): readonly Certificate[] {
-  if (candidates.length < 2 || subject.authorityKeyId === undefined) return candidates;
-  const named = candidates.filter((candidate) => candidate.subjectKeyId === subject.authorityKeyId);
-  return named.length === 0
-    ? candidates
-    : [...named, ...candidates.filter((candidate) => !named.includes(candidate))];
+  const rank = (one: Certificate): number => Number(one.subjectKeyId !== subject.authorityKeyId);
+  return candidates.toSorted((one, other) => rank(one) - rank(other));
 }
 
 function validityRefusal(certificate: Certificate, now: number): string | undefined {
@@ -119,7 +116,7 @@ function issuerRefusal(issuer: Certificate, below: number): string | undefined {
   if (!issuer.ca) return 'an issuer in its chain is not a CA (X509-10)';
   if (issuer.keyUsage !== undefined && (issuer.keyUsage & KEY_CERT_SIGN) === 0)
     return 'an issuer in its chain may not sign certificates by its key usage (X509-27)';
-  if (issuer.pathLength !== undefined && below > issuer.pathLength)
+  if (below > issuer.pathLength)
     return `an issuer in its chain allows ${issuer.pathLength} intermediates below it, not ${below} (X509-16)`;
   if (issuer.unknownCritical !== undefined)
     return `an issuer in its chain has a critical extension that is not understood: ${issuer.unknownCritical} (X509-27)`;

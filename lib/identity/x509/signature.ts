@@ -2,20 +2,20 @@ import { constants, type KeyObject, type VerifyKeyObjectInput, verify } from 'no
 import * as der from '../../internal/der.js';
 import type { KeyKind } from './key-kind.js';
 
-/** How a certificate is signed: the digest, the kinds of key that can have made it, and what OpenSSL must be told. */
+/** How a certificate is signed: the digest, the kind of key that can have made it, and what OpenSSL must be told. */
 export interface SignatureAlgorithm {
   readonly digest: 'sha256' | 'sha384' | 'sha512';
-  readonly keyKinds: readonly KeyKind[];
+  readonly keyKind: KeyKind;
   readonly saltLength?: number;
 }
 
 const EC = (digest: SignatureAlgorithm['digest']): SignatureAlgorithm => ({
   digest,
-  keyKinds: ['ec'],
+  keyKind: 'ec',
 });
 const RSA = (digest: SignatureAlgorithm['digest']): SignatureAlgorithm => ({
   digest,
-  keyKinds: ['rsa'],
+  keyKind: 'rsa',
 });
 
 const ALGORITHMS: ReadonlyMap<string, SignatureAlgorithm> = new Map([
@@ -45,7 +45,7 @@ export function readSignatureAlgorithm(element: der.Der): SignatureAlgorithm | u
   const algorithm = ALGORITHMS.get(oid);
   if (algorithm === undefined) return undefined;
   // RFC 5758 §3.2: ECDSA has no parameters.
-  if (algorithm.keyKinds[0] === 'rsa') finishRsa(reader, 'the signature algorithm');
+  if (algorithm.keyKind === 'rsa') finishRsa(reader, 'the signature algorithm');
   else reader.finish('the signature algorithm');
   return algorithm;
 }
@@ -75,7 +75,7 @@ function readPss(reader: der.DerReader): SignatureAlgorithm | undefined {
   const length = only(salt, der.INTEGER, 'the PSS salt length');
   const saltLength = der.readCount(length, 'the PSS salt length');
   if (digest === undefined || !isMgf1 || maskDigest !== digest) return undefined;
-  return { digest, keyKinds: ['rsa', 'rsa-pss'], saltLength };
+  return { digest, keyKind: 'rsa', saltLength };
 }
 
 /** What stands alone inside an explicit tag. */
@@ -98,7 +98,7 @@ export function verifySignature(
   data: Uint8Array,
   signature: Uint8Array,
 ): boolean {
-  if (!algorithm.keyKinds.includes(kind)) return false;
+  if (kind !== algorithm.keyKind) return false;
   const input: VerifyKeyObjectInput = { key };
   if (algorithm.saltLength !== undefined) {
     input.padding = constants.RSA_PKCS1_PSS_PADDING;

@@ -38,7 +38,7 @@ interface Connection {
 }
 
 /**
- * Calls a Workload API. This is the one module that loads grpc-js, and it is itself loaded on first use.
+ * Calls a Workload API. It loads grpc-js, so it is itself loaded on first use.
  *
  * A channel whose endpoint was unreachable is given up with its last call, and the next call makes another: grpc-js
  * would let the old one wait for a time of its own (up to two minutes) on top of ours.

@@ -1,12 +1,17 @@
-import { FIXED64, LENGTH_DELIMITED, Reader, tagOf, VARINT } from './protobuf.js';
+import { protobuf } from './protobuf.js';
 import {
   embedded,
+  FIXED64,
   type Field,
+  LENGTH_DELIMITED,
   type MessageCodec,
   mapOf,
   message,
   messages,
   type Part,
+  readTag,
+  readText,
+  VARINT,
 } from './wire.js';
 
 /** A JSON value; an object is a `Map`, since `__proto__` is a legal member name. */
@@ -28,45 +33,47 @@ const BOOL = 4;
 const STRUCT = 5;
 const LIST = 6;
 
+const tag = (number: number, wireType: number): number => (number << 3) | wireType;
+
 /** `google.protobuf.Value`: a oneof, so the last kind read is the one that holds. */
 const value: Part<StructValue> = {
   read(bytes, depth) {
-    const reader = new Reader(bytes);
+    const reader = protobuf().Reader.create(bytes);
     let result: StructValue | undefined;
-    while (!reader.done) {
-      const seen = reader.tag();
+    while (reader.pos < reader.len) {
+      const seen = readTag(reader);
       switch (seen) {
-        case tagOf(NULL, VARINT):
-          reader.varint();
+        case tag(NULL, VARINT):
+          reader.uint32();
           result = null;
           break;
-        case tagOf(NUMBER, FIXED64):
+        case tag(NUMBER, FIXED64):
           result = finite(reader.double());
           break;
-        case tagOf(STRING, LENGTH_DELIMITED):
-          result = reader.text();
+        case tag(STRING, LENGTH_DELIMITED):
+          result = readText(reader);
           break;
-        case tagOf(BOOL, VARINT):
-          result = reader.varint() !== 0;
+        case tag(BOOL, VARINT):
+          result = reader.bool();
           break;
-        case tagOf(STRUCT, LENGTH_DELIMITED):
+        case tag(STRUCT, LENGTH_DELIMITED):
           result = structMessage.read(reader.bytes(), depth + 1).fields;
           break;
-        case tagOf(LIST, LENGTH_DELIMITED):
+        case tag(LIST, LENGTH_DELIMITED):
           result = listMessage.read(reader.bytes(), depth + 1).values;
           break;
         default:
-          reader.skip(seen);
+          reader.skipType(seen & 7);
       }
     }
     if (result === undefined) throw new RangeError('a google.protobuf.Value without a value');
     return result;
   },
   write(writer, held) {
-    if (held === null) writer.varint(tagOf(NULL, VARINT)).varint(0);
-    else if (typeof held === 'number') writer.varint(tagOf(NUMBER, FIXED64)).double(held);
-    else if (typeof held === 'string') writer.varint(tagOf(STRING, LENGTH_DELIMITED)).text(held);
-    else if (typeof held === 'boolean') writer.varint(tagOf(BOOL, VARINT)).varint(held ? 1 : 0);
+    if (held === null) writer.uint32(tag(NULL, VARINT)).int32(0);
+    else if (typeof held === 'number') writer.uint32(tag(NUMBER, FIXED64)).double(held);
+    else if (typeof held === 'string') writer.uint32(tag(STRING, LENGTH_DELIMITED)).string(held);
+    else if (typeof held === 'boolean') writer.uint32(tag(BOOL, VARINT)).bool(held);
     else if (Array.isArray(held)) listField.write(writer, { values: held });
     else structField.write(writer, { fields: held });
   },
@@ -96,7 +103,8 @@ function valueField(number: number): Field<StructValue> {
     absent: () => null,
     read: (reader, _before, depth) => value.read(reader.bytes(), depth),
     write: (writer, held) => {
-      writer.varint(tagOf(number, LENGTH_DELIMITED)).message((inner) => value.write(inner, held));
+      value.write(writer.uint32(tag(number, LENGTH_DELIMITED)).fork(), held);
+      writer.ldelim();
     },
   };
 }

@@ -1,5 +1,6 @@
+import type { Reader, Writer } from 'protobufjs/minimal.js';
 import { SpiffeError } from '../../errors.js';
-import { DEEPEST, LENGTH_DELIMITED, Reader, tagOf, Writer } from './protobuf.js';
+import { protobuf } from './protobuf.js';
 
 /** Turns a message into bytes and back. */
 export interface Codec<T> {
@@ -35,6 +36,15 @@ export interface MessageCodec<T> extends Codec<T>, Part<T> {
   empty(): T;
 }
 
+export const VARINT = 0;
+export const FIXED64 = 1;
+export const LENGTH_DELIMITED = 2;
+
+/** Messages from outside nest only in `google.protobuf.Struct`; no claim set is deeper than this. */
+const DEEPEST = 64;
+
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
 /** The codec of a message whose fields are given, each under its name in the result. */
 export function message<T extends object>(
   name: string,
@@ -56,13 +66,13 @@ export function message<T extends object>(
     },
     read(bytes, depth, into = codec.empty()) {
       if (depth > DEEPEST) throw new RangeError(`messages nest deeper than ${DEEPEST}`);
-      const reader = new Reader(bytes);
-      while (!reader.done) {
-        const tag = reader.tag();
+      const reader = protobuf().Reader.create(bytes);
+      while (reader.pos < reader.len) {
+        const tag = readTag(reader);
         const known = byNumber.get(tag >>> 3);
         // A known number on another wire type is an unknown field: the schema may grow, not change.
         if (known === undefined || known[1].wireType !== (tag & 7)) {
-          reader.skip(tag);
+          reader.skipType(tag & 7);
           continue;
         }
         const [key, field] = known;
@@ -74,7 +84,8 @@ export function message<T extends object>(
       for (const key of names) fields[key].write(writer, value[key]);
     },
     encode(value) {
-      const writer = new Writer();
+      if (names.length === 0) return new Uint8Array();
+      const writer = protobuf().Writer.create();
       codec.write(writer, value);
       return writer.finish();
     },
@@ -94,14 +105,30 @@ export function message<T extends object>(
   return codec;
 }
 
+/** The tag of the next field: its number, shifted by three, and its wire type. */
+export function readTag(reader: Reader): number {
+  const tag = reader.uint32();
+  if (tag >>> 3 === 0) throw new RangeError(`field number 0 before offset ${reader.pos}`);
+  return tag;
+}
+
+function delimited(number: number): number {
+  return (number << 3) | LENGTH_DELIMITED;
+}
+
+/** Not `reader.string()`: it cuts a text that is longer than its message, and lets bytes pass that are not UTF-8. */
+export function readText(reader: Reader): string {
+  return utf8.decode(reader.bytes());
+}
+
 export function text(number: number): Field<string> {
   return {
     number,
     wireType: LENGTH_DELIMITED,
     absent: () => '',
-    read: (reader) => reader.text(),
+    read: readText,
     write: (writer, value, always) => {
-      if (always || value !== '') writer.varint(tagOf(number, LENGTH_DELIMITED)).text(value);
+      if (always || value !== '') writer.uint32(delimited(number)).string(value);
     },
   };
 }
@@ -113,17 +140,13 @@ export function binary(number: number): Field<Uint8Array> {
     absent: () => new Uint8Array(),
     read: (reader) => reader.bytes(),
     write: (writer, value, always) => {
-      if (always || value.length > 0) writer.varint(tagOf(number, LENGTH_DELIMITED)).bytes(value);
+      if (always || value.length > 0) writer.uint32(delimited(number)).bytes(value);
     },
   };
 }
 
 export function texts(number: number): Field<string[]> {
-  return repeated(
-    number,
-    (reader) => reader.text(),
-    (writer, value) => writer.text(value),
-  );
+  return repeated(number, readText, (writer, value) => writer.string(value));
 }
 
 export function binaries(number: number): Field<Uint8Array[]> {
@@ -138,7 +161,10 @@ export function messages<T>(number: number, codec: Part<T>): Field<T[]> {
   return repeated(
     number,
     (reader, depth) => codec.read(reader.bytes(), depth),
-    (writer, value) => writer.message((inner) => codec.write(inner, value)),
+    (writer, value) => {
+      codec.write(writer.fork(), value);
+      writer.ldelim();
+    },
   );
 }
 
@@ -150,7 +176,8 @@ export function embedded<T>(number: number, codec: MessageCodec<T>): Field<T> {
     absent: () => codec.empty(),
     read: (reader, before, depth) => codec.read(reader.bytes(), depth, before),
     write: (writer, value) => {
-      writer.varint(tagOf(number, LENGTH_DELIMITED)).message((inner) => codec.write(inner, value));
+      codec.write(writer.uint32(delimited(number)).fork(), value);
+      writer.ldelim();
     },
   };
 }
@@ -174,10 +201,10 @@ export function mapOf<V>(
     },
     write: (writer, map) => {
       for (const [key, value] of map) {
-        writer.varint(tagOf(number, LENGTH_DELIMITED)).message((inner) => {
-          keyField.write(inner, key, true);
-          valueField.write(inner, value, true);
-        });
+        writer.uint32(delimited(number)).fork();
+        keyField.write(writer, key, true);
+        valueField.write(writer, value, true);
+        writer.ldelim();
       }
     },
   };
@@ -197,7 +224,7 @@ function repeated<V>(
       return before;
     },
     write: (writer, values) => {
-      for (const value of values) write(writer.varint(tagOf(number, LENGTH_DELIMITED)), value);
+      for (const value of values) write(writer.uint32(delimited(number)), value);
     },
   };
 }

@@ -531,7 +531,7 @@ describe('the encoding of a certificate', () => {
     expect(Buffer.from(der).includes(Buffer.from(certificate.tbs))).to.equal(true);
     expect(certificate.uriNames).to.deep.equal([ID]);
     expect(certificate.ca).to.equal(false);
-    expect(certificate.pathLength).to.equal(undefined);
+    expect(certificate.pathLength).to.equal(Number.POSITIVE_INFINITY);
     expect(certificate.selfIssued).to.equal(false);
     expect(certificate.keyUsage).to.equal(1);
     expect(certificate.keyKind).to.equal('ec');

@@ -373,7 +373,7 @@ describe('the leaf of an X.509-SVID', () => {
 
   const accepted: readonly (readonly [requirement: string, what: string, one: () => Case])[] = [
     [
-      'X509-04',
+      'X509-04, ID-25',
       'DNS names and addresses beside its SPIFFE ID',
       () =>
         one(
@@ -387,7 +387,7 @@ describe('the leaf of an X.509-SVID', () => {
         ),
     ],
     [
-      'X509-04',
+      'X509-04, ID-25',
       'names of every other kind',
       () =>
         one(

@@ -492,7 +492,11 @@ describe('the path from a leaf to an authority', () => {
     const namesakes = Array.from({ length: 39 }, () => namesake(ROOT).certificate);
     const anchors = [...namesakes, ROOT.certificate];
     expect(verify({ chain: [leaf()], anchors }).chain.at(-1)).to.deep.equal(ROOT.certificate);
+    // Without the id each is tried in its turn, 32 of them and not one more.
     const unnamed = leaf(ROOT, drop(AUTHORITY_KEY_ID));
-    refusal(UNTRUSTED, '32 signatures', () => verify({ chain: [unnamed], anchors }));
+    const last = (count: number) =>
+      verify({ chain: [unnamed], anchors: [...namesakes.slice(0, count - 1), ROOT.certificate] });
+    expect(last(32).chain).to.have.lengthOf(2);
+    refusal(UNTRUSTED, '32 signatures were checked', () => last(33));
   });
 });

@@ -214,11 +214,6 @@ describe('the codec of the Workload API', () => {
     });
   });
 
-  it('takes a number in more bytes than it needs', () => {
-    const long = Uint8Array.of(0x92, 0x80, 0x80, 0x00, 0x81, 0x80, 0x00, 7);
-    expect(normal(FETCH_X509_SVID.response.decode(long))).to.deep.include({ crl: ['07'] });
-  });
-
   it('takes the last of a repeated single field, and merges a repeated single message', () => {
     const { request, response } = VALIDATE_JWT_SVID;
     const first = request.encode({ audience: 'a', svid: 'x' });
@@ -251,12 +246,6 @@ describe('the codec of the Workload API', () => {
     ['the end of a group that never began', x509, Uint8Array.of(0x4c)],
     ['a group that never ends', x509, Uint8Array.of(0x4b, 0x48, 1)],
     ['bytes longer than the message', x509, Uint8Array.of(0x12, 5, 1, 2)],
-    ['a number of eleven bytes', x509, Uint8Array.from([...Array<number>(10).fill(0x80), 0])],
-    ['a tag above 32 bits', x509, Uint8Array.of(0x8a, 0x80, 0x80, 0x80, 0x10, 0)],
-    // A reader of 32 bits would take its length for 1.
-    ['a length of 4 GiB and 1', x509, Uint8Array.of(0x12, 0x81, 0x80, 0x80, 0x80, 0x10, 0)],
-    ['groups nested a hundred deep', x509, Uint8Array.from(Array<number>(100).fill(0x4b))],
-    ['a group that another one ends', x509, Uint8Array.of(0x4b, 0x54)],
     ['a length of 4 GiB', x509, Uint8Array.of(0x12, 0xff, 0xff, 0xff, 0xff, 0x0f)],
     ['text longer than the message', claims, Uint8Array.of(0x0a, 5, 0x61)],
     ['text that is not UTF-8', claims, Uint8Array.of(0x0a, 2, 0xc3, 0x28)],
@@ -270,7 +259,7 @@ describe('the codec of the Workload API', () => {
       claims,
       Uint8Array.of(0x12, 16, 0x0a, 14, 0x0a, 1, 0x61, 0x12, 9, 0x11, 0, 0, 0, 0, 0, 0, 0xf8, 0x7f),
     ],
-    ['claims nested two hundred deep', claims, nested(200)],
+    ['claims nested a thousand deep', claims, nested(1000)],
   ];
   for (const [what, codec, bytes] of BROKEN) {
     it(`refuses ${what}`, () => {

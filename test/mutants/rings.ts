@@ -1,0 +1,41 @@
+/** A ring, and the tests that must notice when it refuses less. */
+export interface Ring {
+  readonly name: string;
+  /** Modules, or folders of them, below `dist`. */
+  readonly modules: readonly string[];
+  /** Tests, or folders of them, below `dist-test`. */
+  readonly tests: readonly string[];
+  /** Tests left out because they start other programs: what they say is said by others, faster. */
+  readonly without?: string;
+}
+
+export const RINGS: readonly Ring[] = [
+  {
+    name: 'identity',
+    modules: ['identity', 'internal/der.js', 'internal/pem.js', 'internal/quote.js'],
+    tests: ['identity', 'internal/der.test.js', 'internal/pem.test.js', 'internal/quote.test.js'],
+    without: 'OpenSSL',
+  },
+  { name: 'tls', modules: ['tls'], tests: ['tls'] },
+];
+
+/** A mutant that no test can notice, and why. */
+export interface Equivalent {
+  readonly module: string;
+  /** As the list of survivors shows it. */
+  readonly code: string;
+  readonly why: string;
+}
+
+export const EQUIVALENT: readonly Equivalent[] = [
+  {
+    module: 'identity/peer-rule.js',
+    code: "!rule.includes('*') => false",
+    why: 'a pattern without a * is compared segment by segment, and as a whole for speed',
+  },
+  {
+    module: 'identity/x509/bundle.js',
+    code: "typeof pem === 'string' => false",
+    why: 'a text put through bytes is the same text where PEM looks at it, which is ASCII',
+  },
+];
