@@ -468,7 +468,7 @@ describe('the path from a leaf to an authority', () => {
     const one = authority();
     const web = Array.from({ length: 15 }, () => crossSign(one, one).certificate);
     const start = performance.now();
-    refusal(UNTRUSTED, '32 signatures were checked', () => verify({ chain: [leaf(one), ...web] }));
+    refusal(UNTRUSTED, '20 signatures were checked', () => verify({ chain: [leaf(one), ...web] }));
     expect(performance.now() - start).to.be.below(1000);
   });
 
@@ -482,7 +482,7 @@ describe('the path from a leaf to an authority', () => {
       crossSign(b, a).certificate,
     ]).flat();
     const wayOut = crossSign(a, ROOT, pathLength(0)).certificate;
-    refusal(UNTRUSTED, '32 signatures were checked', () =>
+    refusal(UNTRUSTED, '20 signatures were checked', () =>
       verify({ chain: [leaf(a), ...detours, wayOut] }),
     );
     expect(verify({ chain: [leaf(a), wayOut, ...detours] }).chain).to.have.lengthOf(3);
@@ -493,6 +493,6 @@ describe('the path from a leaf to an authority', () => {
     const anchors = [...namesakes, ROOT.certificate];
     expect(verify({ chain: [leaf()], anchors }).chain.at(-1)).to.deep.equal(ROOT.certificate);
     const unnamed = leaf(ROOT, drop(AUTHORITY_KEY_ID));
-    refusal(UNTRUSTED, '32 signatures', () => verify({ chain: [unnamed], anchors }));
+    refusal(UNTRUSTED, '20 signatures', () => verify({ chain: [unnamed], anchors }));
   });
 });
