@@ -89,7 +89,7 @@ const TABLE: readonly (readonly [
   ['padding inside', block('AQ==AQID'), 'not base64', block('AQIDAQID'), ['010203010203']],
   ['too much padding', block('AQID===='), 'not base64', good, ['010203']],
   ['the alphabet of base64url', block('_-8='), 'no CERTIFICATE block', block('/+8='), ['ffef']],
-  ['a blank inside', block('AQ ID'), 'no CERTIFICATE block', block('AQ\nID'), ['010203']],
+  ['a hyphen inside', block('AQ-ID'), 'no CERTIFICATE block', block('AQ\nID'), ['010203']],
   ['lower case labels', good.toLowerCase(), 'no CERTIFICATE block', good, ['010203']],
 ];
 
@@ -104,6 +104,11 @@ describe('readPem', () => {
   it('passes over text before, between and behind, and takes CRLF', () => {
     const text = `# one\r\n${good.replaceAll('\n', '\r\n')}# two\n${block('BA==')}# end`;
     expect(read(text)).to.deep.equal(['010203', '04']);
+  });
+
+  it('passes over white space inside a block, as RFC 7468 §2 has it', () => {
+    const text = block('  AQ\t\n  I D ').replace('-----\n', '----- \t\n');
+    expect(read(text)).to.deep.equal(['010203']);
   });
 
   it('takes time in proportion to the length of what it refuses', () => {

@@ -6,6 +6,8 @@ import { SpiffeId } from '../spiffe-id.js';
 import { JWT_ALGORITHMS, type JwtAlgorithm } from './algorithms.js';
 
 const LONGEST = 64 * 1024;
+/** Seconds from 1970 to the last instant of a Date (ECMAScript 21.4.1.1). */
+const FARTHEST = 8.64e12;
 /** An issuer writes the same header again and again. */
 const MOST_HEADERS = 100;
 const LONGEST_KNOWN_HEADER = 512;
@@ -135,8 +137,9 @@ function readAudience(claims: JsonObject): readonly string[] {
 function readTime(claims: JsonObject, name: string): number | undefined {
   const value = member(claims, name);
   if (value === undefined) return undefined;
-  if (typeof value !== 'number' || !Number.isFinite(value))
-    throw invalid(`its ${name} is not a number (RFC 7519 2)`);
+  // Also bounds it: whoever waits for that instant holds it in a Date.
+  if (typeof value !== 'number' || !(Math.abs(value) <= FARTHEST))
+    throw invalid(`its ${name} is not a number of seconds that a date can hold (RFC 7519 2)`);
   return value;
 }
 

@@ -1,8 +1,8 @@
-import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
+import { createPrivateKey, type KeyObject, sign, verify } from 'node:crypto';
 import { SpiffeError } from '../../errors.js';
 import * as der from '../../internal/der.js';
 import type { SpiffeId } from '../spiffe-id.js';
-import { Certificate } from './certificate.js';
+import { Certificate, KEY_CERT_SIGN } from './certificate.js';
 import { leafId } from './leaf.js';
 
 /**
@@ -58,11 +58,11 @@ export class X509Svid {
     const leaf = chain[0];
     if (leaf === undefined) throw invalid('there is no certificate');
     const id = leafId(leaf);
-    // X509-SVID §3.2: what is presented beyond the leaf are signing certificates.
-    if (chain.slice(1).some((certificate) => !certificate.ca))
+    // X509-SVID §3.2 and §4.3: what is presented beyond the leaf are signing certificates.
+    if (!chain.slice(1).every(maySign))
       throw invalid(`a certificate of ${id} beyond the leaf is not a CA's (X509-10)`);
     const privateKey = readKey(key, id);
-    if (!createPublicKey(privateKey).equals(publicKeyOf(leaf, id)))
+    if (!belongs(privateKey, publicKeyOf(leaf, id)))
       throw invalid(`the private key does not belong to the leaf of ${id} (WLA-19)`);
     return new X509Svid(id, chain, leaf, privateKey, options.hint ?? '');
   }
@@ -110,6 +110,21 @@ function publicKeyOf(leaf: Certificate, id: SpiffeId): KeyObject {
     return leaf.publicKey;
   } catch (cause) {
     throw invalid(`the public key of the leaf of ${id} is broken`, cause);
+  }
+}
+
+function maySign({ ca, keyUsage = 0 }: Certificate): boolean {
+  return ca && (keyUsage & KEY_CERT_SIGN) !== 0;
+}
+
+const PROBE = Buffer.from('agent-spiffe');
+
+/** Shown by a signature: OpenSSL believes the public half that is written beside a private one. */
+function belongs(privateKey: KeyObject, publicKey: KeyObject): boolean {
+  try {
+    return verify('sha256', PROBE, publicKey, sign('sha256', PROBE, privateKey));
+  } catch {
+    return false;
   }
 }
 

@@ -2,6 +2,7 @@ import {
   createPrivateKey,
   createPublicKey,
   generateKeyPairSync,
+  type JsonWebKey,
   type KeyObject,
 } from 'node:crypto';
 import { inspect } from 'node:util';
@@ -12,6 +13,7 @@ import { bitString, integer, objectIdentifier, sequence } from '#lib/testing/der
 import { basicConstraints, keyUsage, subjectAltName } from '#lib/testing/extensions.js';
 import { type KeyType, makeKey } from '#lib/testing/keys.js';
 import {
+  authority,
   type Change,
   drop,
   ID,
@@ -180,6 +182,12 @@ describe('X509Svid.fromDer', () => {
         Buffer.concat([leaf(), ROOT.certificate, leaf()]),
         Buffer.concat([leaf(), ROOT.certificate, MIDDLE.certificate]),
       ],
+      [
+        'a CA behind it that may sign CRLs alone (X509-10)',
+        "beyond the leaf is not a CA's",
+        Buffer.concat([leaf(), authority({}, put(keyUsage(['cRLSign']))).certificate]),
+        Buffer.concat([leaf(), authority({}, put(keyUsage(['keyCertSign']))).certificate]),
+      ],
     ];
     for (const [what, says, certificates, twin] of cases) {
       it(`${what}, and takes their twin`, () => {
@@ -251,6 +259,14 @@ describe('X509Svid.fromDer', () => {
         expect(error.message).to.include(ID);
         expectNoSecret(inspect(error, { showHidden: true, depth: null }));
       }
+    });
+
+    it('that only writes the leaf’s public half beside its own private one (WLA-19)', () => {
+      const jwk = { ...makeKey('ec-p256').export({ format: 'jwk' }) };
+      const { x, y } = createPublicKey(WORKLOAD_KEY).export({ format: 'jwk' });
+      const forged = createPrivateKey({ key: { ...jwk, x, y } as JsonWebKey, format: 'jwk' });
+      expect(createPublicKey(forged).equals(createPublicKey(WORKLOAD_KEY))).to.equal(true);
+      refusal(CODE, 'does not belong to the leaf', () => load(leaf(), pkcs8(forged)));
     });
 
     it('of a kind that has no public half to compare with a leaf’s (WLA-19)', () => {
