@@ -115,10 +115,10 @@ function readNow(now: Date = new Date()): number {
 }
 
 function readLeeway(leewayMs: number = DEFAULT_LEEWAY_MS): number {
-  if (!(leewayMs >= 0 && leewayMs <= MOST_LEEWAY_MS)) {
+  if (typeof leewayMs !== 'number' || !(leewayMs >= 0 && leewayMs <= MOST_LEEWAY_MS)) {
     throw new SpiffeError(
       'ERR_SPIFFE_OPTION_INVALID',
-      `cannot use leewayMs ${leewayMs}: it is from 0 to ${MOST_LEEWAY_MS}`,
+      `cannot use leewayMs ${String(leewayMs)}: it is a number from 0 to ${MOST_LEEWAY_MS}`,
     );
   }
   return leewayMs;
