@@ -117,7 +117,7 @@ export class TokenCache {
   }
 
   async #load(key: string, request: TokenRequest, signal: AbortSignal): Promise<JwtSvid> {
-    const svid = await this.#options.load(request, signal);
+    const svid = await waitFor(this.#options.load(request, signal), signal);
     signal.throwIfAborted();
     this.#held.set(key, this.#schedule(svid));
     return svid;
