@@ -110,12 +110,14 @@ export class TestSpire {
   }
 
   /**
-   * Makes a new X.509 authority, and has every SVID issued anew by it. Both authorities are in the bundle until the old
-   * one is revoked.
+   * Makes a new X.509 authority, and has every SVID issued anew by it; or a new key for JWT-SVIDs. Both are in the
+   * bundle until the old one is revoked.
    */
-  async rotateAuthority(): Promise<{ readonly revokeOld: () => Promise<void> }> {
+  async rotateAuthority(
+    kind: 'x509' | 'jwt' = 'x509',
+  ): Promise<{ readonly revokeOld: () => Promise<void> }> {
     const authority = (verb: string, id?: string): Promise<string> =>
-      this.#spire.admin(['localauthority', 'x509', verb, ...(id ? ['-authorityID', id] : [])]);
+      this.#spire.admin(['localauthority', kind, verb, ...(id ? ['-authorityID', id] : [])]);
     const old = idOf('Active', await authority('show'));
     await authority('activate', idOf('Prepared', await authority('prepare')));
     await authority('taint', old);
@@ -170,7 +172,9 @@ function writeConfigurations(directory: string, options: SpireOptions): void {
 }
 
 function idOf(state: 'Active' | 'Prepared', printed: string): string {
-  const id = new RegExp(`${state} X.509 authority:\\s+Authority ID: (\\S+)`).exec(printed)?.[1];
+  const id = new RegExp(`${state} (?:X.509|JWT) authority:\\s+Authority ID: (\\S+)`).exec(
+    printed,
+  )?.[1];
   if (id === undefined) throw new Error(`spire-server named no authority: ${printed}`);
   return id;
 }
