@@ -46,7 +46,9 @@ export {
   BundleSource,
   type BundleSourceOptions,
 } from './sources/bundle-source.js';
-export { Workload, type WorkloadOptions } from './sources/workload.js';
+export type { SvidFileNames } from './sources/files/names.js';
+export { SvidFileWriter, type SvidFileWriterOptions } from './sources/files/writer.js';
+export { Workload, type WorkloadFilesOptions, type WorkloadOptions } from './sources/workload.js';
 export {
   parseWorkloadApiAddress,
   type WorkloadApiAddress,

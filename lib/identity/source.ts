@@ -22,6 +22,8 @@ export type SourceState = 'pending' | 'ready' | 'stale' | 'revoked' | 'failed' |
 /** Where a verifier finds the bundle of a trust domain; `undefined` means: not trusted. */
 export interface X509BundleSet {
   get(trustDomain: TrustDomain | string): X509Bundle | undefined;
+  /** All of them, where the set can be listed. */
+  [Symbol.iterator]?(): Iterator<X509Bundle>;
 }
 
 /** Where a verifier finds the JWT bundle of a trust domain; `undefined` means: not trusted. */

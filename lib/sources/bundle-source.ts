@@ -1,4 +1,10 @@
-import type { JwtBundleSet, SourceState, X509BundleSet } from '../identity/source.js';
+import type {
+  JwtBundleSet,
+  SourceState,
+  Verifier,
+  X509BundleSet,
+  X509BundleSource,
+} from '../identity/source.js';
 import type { WorkloadOptions } from './workload.js';
 import type { OpenedBundles } from './workload-api/open-bundles.js';
 
@@ -17,14 +23,12 @@ export interface BundleSnapshot {
 
 /**
  * The bundles that verify others, for a process that needs no SVID of its own; kept new by streams from the Workload API,
- * which keep the process running until {@link BundleSource.close}.
+ * which keep the process running until {@link BundleSource.close}. Handed to a client in place of a workload, it verifies
+ * the servers, and no certificate is shown to them.
  */
-export class BundleSource {
-  /** A view of the newest X.509 bundles; empty once closed, revoked or failed. */
-  readonly x509: X509BundleSet = Object.freeze({
-    get: (trustDomain: Parameters<X509BundleSet['get']>[0]) =>
-      this.#opened.now.x509.get(trustDomain),
-  });
+export class BundleSource implements Verifier {
+  /** A view of the newest X.509 bundles, empty once closed, revoked or failed; and their own state and updates. */
+  readonly x509: X509BundleSource & X509BundleSet;
   /** The same of JWT bundles. */
   readonly jwt: JwtBundleSet = Object.freeze({
     get: (trustDomain: Parameters<JwtBundleSet['get']>[0]) => this.#opened.now.jwt.get(trustDomain),
@@ -33,6 +37,7 @@ export class BundleSource {
 
   private constructor(opened: OpenedBundles) {
     this.#opened = opened;
+    this.x509 = opened.x509;
   }
 
   /**

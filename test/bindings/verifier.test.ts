@@ -2,19 +2,21 @@ import { once } from 'node:events';
 import { createServer as createHttpsServer, type Server } from 'node:https';
 import type { TLSSocket } from 'node:tls';
 import {
+  BundleSource,
   type Identity,
   type PeerRule,
   type SpiffeError,
   UNAUTHENTICATED_CLIENTS,
   X509Bundles,
 } from 'agent-spiffe';
-import { createServer, peerIfAny, peerOf, protect } from 'agent-spiffe/http';
-import { TestCa } from 'agent-spiffe/testing';
+import { createFetch, createServer, peerIfAny, peerOf, protect } from 'agent-spiffe/http';
+import { TestCa, WorkloadApiServer } from 'agent-spiffe/testing';
 import { expect } from 'chai';
 import { connect } from '#lib/tls/connect.js';
 import { parseRule } from '#lib/tls/rule.js';
 import { listen } from '../support/listen.js';
-import { refusal, rejection } from '../support/refusal.js';
+import { refusal } from '../support/refusal.js';
+import { rejection } from '../support/rejection.js';
 import { emptyBundle, staticIdentity } from '../support/static-identity.js';
 import { closeServer, pemOf, staticVerifier, WEB_CLIENTS, webServer } from '../support/web.js';
 
@@ -51,8 +53,7 @@ describe('a client without an SVID', () => {
         [site(UNAUTHENTICATED_CLIENTS, impostor), SITE, 'ERR_SPIFFE_X509_UNTRUSTED'],
       ] as const) {
         const origin = `https://localhost:${await listen(server)}`;
-        const error = await rejection(client.call(staticVerifier(ca), origin, rule));
-        expect((error as SpiffeError).code).to.equal(code);
+        await rejection(code, client.call(staticVerifier(ca), origin, rule));
         await closeServer(server);
       }
     });
@@ -60,12 +61,36 @@ describe('a client without an SVID', () => {
     it(`is told when the server wants an SVID (${client.name})`, async () => {
       const server = site('spiffe://example.org/**');
       const origin = `https://localhost:${await listen(server)}`;
-      const error = await rejection(client.call(staticVerifier(ca), origin, SITE));
-      expect((error as SpiffeError).code).to.equal('ERR_SPIFFE_REFUSED_BY_PEER');
-      expect((error as SpiffeError).message).to.include('clients without an SVID');
+      const error = await rejection(
+        'ERR_SPIFFE_REFUSED_BY_PEER',
+        client.call(staticVerifier(ca), origin, SITE),
+      );
+      expect(error.message).to.include('clients without an SVID');
       await closeServer(server);
     });
   }
+
+  it('is made of a BundleSource as it is, and follows its X.509 bundles', async () => {
+    await using api = await WorkloadApiServer.open({
+      trustDomain: 'example.org',
+      identities: [SITE],
+    });
+    await using bundles = await BundleSource.open({ address: api.address });
+    const server = site(UNAUTHENTICATED_CLIENTS, api.ca);
+    const connected = once(server, 'secureConnection');
+    const origin = `https://localhost:${await listen(server)}`;
+    await using fetch = createFetch(bundles, { peers: { [origin]: SITE } });
+    expect(await (await fetch(origin)).text()).to.equal('hello nobody');
+    const [socket] = (await connected) as [TLSSocket];
+    const closed = once(socket, 'close');
+    api.withdraw();
+    await closed;
+    await rejection('ERR_SPIFFE_BUNDLE_NOT_FOUND', fetch(origin));
+    await closeServer(server);
+    refusal('ERR_SPIFFE_OPTION_INVALID', 'give a Workload', () =>
+      createServer(bundles as unknown as Identity, { allow: SITE }),
+    );
+  });
 
   it('captures who the server is, and loses the connection with the bundle that vouches for it', async () => {
     const server = site(UNAUTHENTICATED_CLIENTS);
@@ -100,12 +125,16 @@ describe('a client without an SVID', () => {
     server.on('connection', () => {
       connections += 1;
     });
-    for (const state of ['pending', 'revoked', 'failed', 'closed'] as const) {
+    for (const [state, code] of [
+      ['pending', 'ERR_SPIFFE_SVID_NOT_READY'],
+      ['revoked', 'ERR_SPIFFE_SVID_REVOKED'],
+      ['failed', 'ERR_SPIFFE_SOURCE_FAILED'],
+      ['closed', 'ERR_SPIFFE_SOURCE_CLOSED'],
+    ] as const) {
       const identity = staticIdentity(ca, 'spiffe://example.org/agent');
       identity.x509.set({ state, svids: [] });
       for (const client of WEB_CLIENTS) {
-        const error = await rejection(client.call(identity, origin, SITE));
-        expect((error as SpiffeError).code).to.match(/SVID_NOT_READY|REVOKED|FAILED|CLOSED/);
+        await rejection(code, client.call(identity, origin, SITE));
       }
     }
     expect(connections).to.equal(0);

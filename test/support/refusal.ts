@@ -22,14 +22,3 @@ export function refusal(
   else expect(refused.message).to.match(says);
   return refused;
 }
-
-/** What a promise rejects with; fails when it does not reject. */
-export async function rejection(promise: Promise<unknown>): Promise<unknown> {
-  let result: unknown;
-  try {
-    result = await promise;
-  } catch (error) {
-    return error;
-  }
-  return expect.fail(`it was not refused: ${String(result)}`);
-}

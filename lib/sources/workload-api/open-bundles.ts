@@ -1,10 +1,11 @@
 import type { SpiffeError } from '../../errors.js';
 import { JwtBundles } from '../../identity/jwt/bundles.js';
-import type { SourceState } from '../../identity/source.js';
+import type { SourceState, X509BundleSet, X509BundleSource } from '../../identity/source.js';
 import { X509Bundles } from '../../identity/x509/bundles.js';
 import { Broadcast } from '../../internal/broadcast.js';
 import type { BundleSnapshot, BundleSourceOptions } from '../bundle-source.js';
 import { firstState } from '../first-state.js';
+import type { HeldState } from '../held-state.js';
 import { resolveConnection } from '../workload.js';
 import { type BundleContent, jwtBundleReader, x509BundleReader } from './bundle-streams.js';
 import { WorkloadApiClient } from './client.js';
@@ -22,6 +23,8 @@ const FURTHEST: readonly SourceState[] = ['closed', 'pending', 'revoked', 'stale
 
 /** Two streams of bundles, as one state. */
 export class OpenedBundles {
+  /** The X.509 stream by itself: its own state, and a view of its newest bundles. */
+  readonly x509: X509BundleSource & X509BundleSet;
   readonly #x509: SupervisedState<X509BundlesResponse, BundleContent<X509Bundles>>;
   readonly #jwt: SupervisedState<JwtBundlesResponse, BundleContent<JwtBundles>>;
   readonly #states: Broadcast<Held>;
@@ -33,6 +36,7 @@ export class OpenedBundles {
     this.#x509 = new SupervisedState(environment, x509BundleReader(environment.limits), changed);
     this.#jwt = new SupervisedState(environment, jwtBundleReader(environment.limits), changed);
     this.#states = new Broadcast(this.#read(0));
+    this.x509 = viewOf(this.#x509.held);
   }
 
   start(): void {
@@ -113,6 +117,18 @@ export async function openBundles(options: BundleSourceOptions): Promise<OpenedB
     throw error;
   }
   return bundles;
+}
+
+function viewOf(held: HeldState<BundleContent<X509Bundles>>): X509BundleSource & X509BundleSet {
+  const get: X509BundleSet['get'] = (trustDomain) => held.now.bundles.get(trustDomain);
+  return Object.freeze({
+    get,
+    bundles: Object.freeze({ get }),
+    get state() {
+      return held.now.state;
+    },
+    updates: (options = {}) => held.updates(options.signal),
+  } satisfies X509BundleSource & X509BundleSet);
 }
 
 function names(bundles: X509Bundles | JwtBundles): readonly string[] {
