@@ -150,8 +150,8 @@ describe('WEB_PKI', () => {
   it('verifies whatever NODE_TLS_REJECT_UNAUTHORIZED says', async () => {
     await using server = await webServer(otherWeb.issue());
     const before = process.env['NODE_TLS_REJECT_UNAUTHORIZED'];
-    const { emitWarning } = process;
-    // Node's own, which is right to warn.
+    // Node warns of it, and is right.
+    const warn = process.emitWarning.bind(process);
     process.emitWarning = () => {};
     process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = '0';
     try {
@@ -161,7 +161,7 @@ describe('WEB_PKI', () => {
         connectWeb({ host: 'localhost', port: server.port, rule }),
       );
     } finally {
-      process.emitWarning = emitWarning;
+      process.emitWarning = warn;
       if (before === undefined) delete process.env['NODE_TLS_REJECT_UNAUTHORIZED'];
       else process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = before;
     }

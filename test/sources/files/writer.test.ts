@@ -431,11 +431,11 @@ describe('files that a writer replaces', () => {
   it('are the old ones or the new ones after a crash at any moment', async () => {
     using dir = new ScratchDirectory();
     await (await SvidFileWriter.open(staticIdentity(ca, ID), dir.path)).close();
-    for (let crash = 0; crash < 6; crash++) {
+    for (let crash = 0; crash < 4; crash++) {
       const child = crasher(dir.path);
       await once(child.stdout as NodeJS.ReadableStream, 'data');
       // No wait of a length that matters: wherever it is in its loop, it dies there.
-      await new Promise((resolve) => setTimeout(resolve, 10 + crash * 7));
+      await new Promise((resolve) => setTimeout(resolve, 5 + crash * 11));
       child.kill('SIGKILL');
       await once(child, 'exit');
       const set = await readSet(dir.path, DEFAULT_NAMES);
