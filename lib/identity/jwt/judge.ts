@@ -129,8 +129,7 @@ function named(names: readonly string[]): string {
 }
 
 function instant(seconds: number): string {
-  const date = new Date(seconds * 1000);
-  return Number.isNaN(date.getTime()) ? `${seconds} s after 1970` : date.toISOString();
+  return new Date(seconds * 1000).toISOString();
 }
 
 function sure(token: DecodedToken, signed: boolean): DecodedToken {
