@@ -106,8 +106,9 @@ class Connections {
   }
 }
 
+/** Of a source from which something was shown, so that it has some. */
 function ownSvids(source: X509Source | X509BundleSource): readonly X509Svid[] {
-  return 'svids' in source ? source.svids() : [];
+  return (source as X509Source).svids();
 }
 
 function isTrusted(bundles: X509BundleSet, trustDomain: TrustDomain): boolean {

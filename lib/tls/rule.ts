@@ -57,7 +57,7 @@ export function parseWebRule(ca?: PemCertificates): WebRule {
 
 function readRoots(pem: unknown): string[] {
   try {
-    const text = typeof pem === 'string' ? pem : Buffer.from(pem as Uint8Array).toString('latin1');
+    const text = Buffer.from(pem as string | Uint8Array).toString('latin1');
     return readPem(text, 'CERTIFICATE').map((der) => new X509Certificate(der).toString());
   } catch (cause) {
     throw badRoots(cause);

@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { createServer as createHttpServer } from 'node:http';
 import type { TLSSocket } from 'node:tls';
 import {
   ANY_SPIFFE_ID,
@@ -113,6 +114,9 @@ describe('WEB_PKI', () => {
             client.call(me, `https://${refused.host}:${bad.port}`, refused.binding),
           );
           expect(error.message).to.include(`${refused.host}:${bad.port}`);
+          expect(error.message).to.match(
+            code === 'ERR_SPIFFE_PEER_NOT_ALLOWED' ? /of another host/ : /verify: [A-Z_]+ \[/,
+          );
           expect(bad.requests()).to.equal(0);
 
           const taken = { ...good, ...twin };
@@ -173,6 +177,14 @@ describe('WEB_PKI', () => {
     const socket = await connectWeb({ host: 'localhost', port: server.port, rule });
     refusal('ERR_SPIFFE_PEER_UNKNOWN', /did not pass a gate/, () => peerOf(socket));
     socket.destroy();
+  });
+
+  it('does not blame a certificate for a handshake that failed before there was one', async () => {
+    const plaintext = createHttpServer();
+    const port = await listen(plaintext);
+    const rule = parseWebRule(web.pem);
+    await rejection('ERR_SPIFFE_HANDSHAKE_FAILED', connectWeb({ host: 'localhost', port, rule }));
+    plaintext.close();
   });
 
   it('says what is wrong when there is no server, and ends with the reason of an abort', async () => {

@@ -9,6 +9,8 @@ export interface Ring {
   readonly without?: string;
 }
 
+const bindings = (name: string): string => `bindings/${name}.test.js`;
+
 export const RINGS: readonly Ring[] = [
   {
     name: 'identity',
@@ -16,7 +18,12 @@ export const RINGS: readonly Ring[] = [
     tests: ['identity', 'internal/der.test.js', 'internal/pem.test.js', 'internal/quote.test.js'],
     without: 'OpenSSL',
   },
-  { name: 'tls', modules: ['tls'], tests: ['tls'] },
+  {
+    name: 'tls',
+    modules: ['tls'],
+    tests: ['tls', ...['web-pki', 'unauthenticated-clients', 'verifier'].map(bindings)],
+  },
+  { name: 'files', modules: ['sources/files'], tests: ['sources/files'] },
 ];
 
 /** A mutant that no test can notice, and why. */
