@@ -3,9 +3,9 @@ import type { Http2ServerRequest, Http2Stream } from 'node:http2';
 import type { Duplex } from 'node:stream';
 import { SpiffeError } from '../../errors.js';
 import { capturedPeer } from '../../identity/peer.js';
-import type { PeerRule } from '../../identity/peer-rule.js';
-import { parsePeerRule } from '../../identity/peer-rule.js';
+import { type PeerPredicate, type PeerRule, parsePeerRule } from '../../identity/peer-rule.js';
 import type { Peer } from '../../identity/source.js';
+import type { SpiffeId } from '../../identity/spiffe-id.js';
 import { type Logger, SILENT } from '../../log.js';
 
 /** What a peer can be read from: a request, a socket, or a stream of http2. */
@@ -78,15 +78,22 @@ export function requirePeer(
   const logger = options.logger ?? SILENT;
   return (request, response, next) => {
     const { peer } = find(request);
-    let why = 'the rule says no';
-    try {
-      if (peer !== undefined && accepts(peer.id)) return next();
-    } catch (error) {
-      why = error instanceof Error ? error.message : 'the rule failed';
+    const why = peer === undefined ? 'no gate has verified it' : whyNot(peer.id, accepts);
+    if (why === undefined) {
+      next();
+      return;
     }
     logger.warn({ peer: peer?.id.toString(), reason: why }, 'refused a request');
     response.statusCode = 403;
     response.setHeader('content-type', 'text/plain; charset=utf-8');
     response.end('Forbidden\n');
   };
+}
+
+function whyNot(id: SpiffeId, accepts: PeerPredicate): string | undefined {
+  try {
+    return accepts(id) ? undefined : 'the rule says no';
+  } catch (error) {
+    return error instanceof Error ? error.message : 'the rule failed';
+  }
 }
