@@ -203,6 +203,20 @@ describe('createFetch', () => {
       expect(await (await failing(service.origin)).text()).to.equal(`tools to ${AGENT}`);
     });
 
+    it('hold up no connection when they are errors, however long their body is', async () => {
+      const long = await httpService(tools, AGENT, (request, response) => {
+        if (request.url === '/end') response.end('end');
+        else response.writeHead(302, { location: '/end' }).end('x'.repeat(4_000_000));
+      });
+      const peers = { [long.origin]: TOOLS };
+      await using fetch = createFetch(agent(), { peers, pool: { connections: 1 } });
+      const sent = fetch(long.origin, { redirect: 'error' });
+      await rejection('ERR_SPIFFE_REDIRECT_REFUSED', sent);
+      expect(await (await fetch(`${long.origin}/end`)).text()).to.equal('end');
+      await fetch.close();
+      await long.close();
+    });
+
     it('know no other mode', async () => {
       const redirect = 'sometimes' as 'manual';
       refusal('ERR_SPIFFE_OPTION_INVALID', 'sometimes', () =>

@@ -175,7 +175,6 @@ describe('peers', () => {
     const answers: ReadonlyArray<readonly [() => unknown, SpiffeErrorCode]> = [
       [() => undefined, 'ERR_SPIFFE_TARGET_NOT_BOUND'],
       [() => 'tools', 'ERR_SPIFFE_PEER_RULE_INVALID'],
-      [() => Promise.reject(cause), 'ERR_SPIFFE_TARGET_NOT_BOUND'],
       [() => null, 'ERR_SPIFFE_PEER_RULE_INVALID'],
       [
         () => {

@@ -173,6 +173,18 @@ for (const [name, make] of CLIENTS) {
       await client.close();
     });
 
+    it('serve their own origin alone, though two servers are one peer', async () => {
+      const second = await httpService(staticIdentity(ca, TOOLS), AGENT, (_, response) => {
+        response.end('second');
+      });
+      const client = make(me, { [service.origin]: TOOLS, [second.origin]: TOOLS });
+      expect(await client.get(service.origin)).to.equal('hi');
+      expect(await client.get(second.origin)).to.equal('second');
+      expect(await client.get(service.origin)).to.equal('hi');
+      await client.close();
+      await second.close();
+    });
+
     it('refuse an origin that is not named, one without TLS, and what no function answers', async () => {
       const client = make(me, { [service.origin]: TOOLS });
       const unnamed = 'https://127.0.0.1:8444/';
@@ -212,6 +224,22 @@ describe('createDispatcher', () => {
     await dispatcher.close();
     await first.close();
     await other.close();
+  });
+
+  it('closes what is idle under a rule that no longer holds for its origin', async () => {
+    const service = await httpService(staticIdentity(ca, TOOLS), AGENT, (_, response) => {
+      response.end('hi');
+    });
+    let rule: PeerRule = TOOLS;
+    const dispatcher = createDispatcher(me, { peers: () => rule });
+    await (await request(service.origin, { dispatcher })).body.text();
+    const [first] = service.connections;
+    const closed = first === undefined ? Promise.reject(new Error('none')) : once(first, 'close');
+    rule = 'spiffe://example.org/*';
+    await (await request(service.origin, { dispatcher })).body.text();
+    await closed;
+    await dispatcher.close();
+    await service.close();
   });
 
   it('refuses http: as fetch does', async () => {
