@@ -25,7 +25,7 @@ export interface Rule {
 export function parseRule(given: PeerRule): Rule {
   const accepts = parsePeerRule(given);
   return Object.freeze({
-    given,
+    given: Array.isArray(given) ? Object.freeze([...(given as string[])]) : given,
     accepts,
     description: describePeerRule(given),
     key: keyOf(given),

@@ -28,6 +28,9 @@ async function ask(socket: TLSSocket): Promise<string> {
   return await text(response);
 }
 
+const timers = (): number =>
+  process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;
+
 describe('connect', () => {
   const tools = staticIdentity(ca, TOOLS);
   let server: Server;
@@ -117,6 +120,23 @@ describe('connect', () => {
     const socket = await connect(staticIdentity(ca, AGENT), { host, port, rule, signal });
     controller.abort();
     expect(await ask(socket)).to.include(AGENT);
+  });
+
+  it('leaves no timer behind', async () => {
+    const { key = '', cert = '' } = secureContextOptions(tools.x509.svid());
+    const echo = createTlsServer({ key, cert }, (socket) => {
+      socket.on('error', () => {});
+      socket.once('data', () => socket.write('x'));
+    });
+    const at = { host, port: await listen(echo), rule };
+    const before = timers();
+    const socket = await connect(staticIdentity(ca, AGENT), at);
+    socket.write('x');
+    await once(socket, 'data');
+    expect(timers()).to.equal(before);
+    socket.destroy();
+    echo.close();
+    await once(echo, 'close');
   });
 
   it('survives an error on a connection that nobody listens to', async () => {

@@ -82,10 +82,15 @@ describe('a server that presents an SVID', () => {
       response.end('hi');
     });
     const port = await listen(server);
+    let connections = 0;
+    server.on('connection', () => {
+      connections += 1;
+    });
     const svids = identity.x509.svids();
     identity.x509.set({ state: 'revoked' });
     const refused = tcpConnect(port, '127.0.0.1').resume();
     await once(refused, 'close');
+    expect(connections).to.equal(0);
     expect(logger.at('warn').map(({ fields }) => fields['code'])).to.deep.equal([
       'ERR_SPIFFE_SVID_REVOKED',
     ]);

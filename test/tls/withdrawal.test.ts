@@ -1,11 +1,12 @@
-import { once } from 'node:events';
+import { EventEmitter, once } from 'node:events';
 import type { Server } from 'node:https';
 import type { TLSSocket } from 'node:tls';
-import { X509Bundles, type X509Snapshot } from 'agent-spiffe';
+import { SpiffeId, X509Bundles, type X509Snapshot } from 'agent-spiffe';
 import { createServer } from 'agent-spiffe/http';
 import { TestCa } from 'agent-spiffe/testing';
 import { expect } from 'chai';
 import { connect } from '#lib/tls/connect.js';
+import { holdConnection } from '#lib/tls/connections.js';
 import { parseRule } from '#lib/tls/rule.js';
 import { listen } from '../support/listen.js';
 import { memoryLogger } from '../support/memory-logger.js';
@@ -127,6 +128,61 @@ describe('an open connection', () => {
     expect(error).to.have.property('code', 'ERR_SPIFFE_TRUST_WITHDRAWN');
     expect(error.cause).to.equal(cause);
     await close(server);
+  });
+
+  it('is closed when its source ends without a word', async () => {
+    const { server, port } = await serving(peer);
+    const identity = self();
+    identity.x509.updates = async function* (): AsyncGenerator<X509Snapshot> {
+      yield* await Promise.resolve<X509Snapshot[]>([]);
+    };
+    const socket = await open(identity, port);
+    const [error] = (await once(socket, 'error')) as [Error];
+    expect(error).to.have.property('code', 'ERR_SPIFFE_TRUST_WITHDRAWN');
+    await close(server);
+  });
+
+  for (const state of ['revoked', 'failed', 'closed'] as const) {
+    it(`is closed in the state ${state}, whatever else that state still lists`, async () => {
+      const { server, port } = await serving(peer);
+      const identity = self();
+      const updates = identity.x509.updates.bind(identity.x509);
+      identity.x509.updates = async function* (options): AsyncGenerator<X509Snapshot> {
+        for await (const snapshot of updates(options)) yield { ...snapshot, state };
+      };
+      const socket = await open(identity, port);
+      const [error] = (await once(socket, 'error')) as [Error];
+      expect(error.message).to.include(`the identity is ${state}`);
+      await close(server);
+    });
+  }
+
+  it('is not followed by two loops when a new one is made before the last has closed', async () => {
+    const identity = self();
+    const hold = (): EventEmitter => {
+      const socket = new EventEmitter();
+      const ids = { local: SpiffeId.parse(SELF), peer: SpiffeId.parse(PEER) };
+      holdConnection(identity.x509, {
+        socket: socket as TLSSocket,
+        ...ids,
+        withdraw: () => socket.emit('withdrawn'),
+      });
+      return socket;
+    };
+    const first = hold();
+    const withdrawn = once(first, 'withdrawn');
+    identity.x509.set({ bundles: bundles(home) });
+    await withdrawn;
+    identity.x509.set({ bundles: bundles(home, partner) });
+    const second = hold();
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(identity.x509.watchers).to.equal(1);
+    first.emit('close');
+    const closed = once(second, 'withdrawn');
+    identity.x509.set({ state: 'revoked' });
+    await closed;
+    second.emit('close');
+    expect(identity.x509.watchers).to.equal(0);
   });
 
   it('is not handed over when our ID was withdrawn during its handshake, though others are open', async () => {

@@ -3,8 +3,7 @@ import type { Http2ServerRequest, Http2Stream } from 'node:http2';
 import type { Duplex } from 'node:stream';
 import { SpiffeError } from '../../errors.js';
 import { capturedPeer, NOBODY } from '../../identity/peer.js';
-import type { PeerRule } from '../../identity/peer-rule.js';
-import { parsePeerRule } from '../../identity/peer-rule.js';
+import { type PeerPredicate, type PeerRule, parsePeerRule } from '../../identity/peer-rule.js';
 import type { Peer } from '../../identity/source.js';
 import { type Logger, SILENT } from '../../log.js';
 
@@ -93,17 +92,29 @@ export function requirePeer(
   const accepts = parsePeerRule(rule);
   const logger = options.logger ?? SILENT;
   return (request, response, next) => {
-    const found = find(request).peer;
-    const peer = found === NOBODY ? undefined : found;
-    let why = 'the rule says no';
-    try {
-      if (peer !== undefined && accepts(peer.id)) return next();
-    } catch (error) {
-      why = error instanceof Error ? error.message : 'the rule failed';
+    const { peer } = find(request);
+    const why = whyNot(peer, accepts);
+    if (why === undefined) {
+      next();
+      return;
     }
-    logger.warn({ peer: peer?.id.toString(), reason: why }, 'refused a request');
+    const shown = peer === NOBODY ? undefined : peer?.id.toString();
+    logger.warn({ peer: shown, reason: why }, 'refused a request');
     response.statusCode = 403;
     response.setHeader('content-type', 'text/plain; charset=utf-8');
     response.end('Forbidden\n');
   };
+}
+
+function whyNot(
+  peer: Peer | typeof NOBODY | undefined,
+  accepts: PeerPredicate,
+): string | undefined {
+  if (peer === undefined) return 'no gate has verified it';
+  if (peer === NOBODY) return 'it showed no SVID';
+  try {
+    return accepts(peer.id) ? undefined : 'the rule says no';
+  } catch (error) {
+    return error instanceof Error ? error.message : 'the rule failed';
+  }
 }

@@ -1,3 +1,4 @@
+import { isAsyncFunction, isPromise } from 'node:util/types';
 import { SpiffeError, type SpiffeErrorCode } from '../../errors.js';
 import { type PeerRule, WEB_PKI } from '../../identity/peer-rule.js';
 import { SpiffeId } from '../../identity/spiffe-id.js';
@@ -61,7 +62,11 @@ export type Resolve = (url: URL) => Target;
  * @throws SpiffeError `ERR_SPIFFE_OPTION_INVALID` or `ERR_SPIFFE_PEER_RULE_INVALID`.
  */
 export function parsePeers(peers: Peers): Resolve {
-  if (typeof peers === 'function') return (url) => askFor(url, peers);
+  if (typeof peers === 'function') {
+    if (isAsyncFunction(peers))
+      throw invalid('it is an async function; the answer is needed at once');
+    return (url) => askFor(url, peers);
+  }
   if (typeof peers !== 'object' || peers === null || Array.isArray(peers)) {
     throw invalid(
       `${quote(peers)} is neither an object of origins nor a function; there is no default`,
@@ -104,6 +109,11 @@ function askFor(url: URL, peers: (url: URL) => PeerBinding | undefined): Target 
     throw notBound(url, 'the function given as peers failed', cause);
   }
   if (binding === undefined) throw notBound(url, 'the function given as peers names no peer');
+  if (isPromise(binding)) {
+    // Nobody waits for it, and its rejection must not end the process.
+    binding.catch(() => undefined);
+    throw notBound(url, 'the function given as peers answered with a promise, not at once');
+  }
   return makeTarget(url, binding);
 }
 
