@@ -191,6 +191,19 @@ describe('peers', () => {
     }
   });
 
+  it('refuse a target for which a function gives a promise, whose rejection then ends nothing', async () => {
+    const unhandled: unknown[] = [];
+    const note = (reason: unknown): void => {
+      unhandled.push(reason);
+    };
+    process.on('unhandledRejection', note);
+    const fetch = createFetch(me, { peers: (() => Promise.reject(new Error('late'))) as never });
+    refusal('ERR_SPIFFE_TARGET_NOT_BOUND', 'promise', () => fetch.peerRule(KEY));
+    await new Promise((resolve) => setImmediate(resolve));
+    process.off('unhandledRejection', note);
+    expect(unhandled).to.deep.equal([]);
+  });
+
   for (const url of [
     'http://tools.internal:8443/',
     'ws://tools.internal',
