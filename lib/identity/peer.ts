@@ -7,7 +7,8 @@ const PEER = Symbol('agent-spiffe: the verified peer');
  * A symbol and not a WeakMap, since http2 hands out proxies of its socket, which pass properties on but are no key.
  */
 export function capturePeer(connection: object, peer: Peer): void {
-  Object.defineProperty(connection, PEER, { value: Object.freeze(peer) });
+  const value = Object.freeze({ id: peer.id, chain: Object.freeze([...peer.chain]) });
+  Object.defineProperty(connection, PEER, { value });
 }
 
 /** The peer that the gate put on this connection, or on the one that it is a proxy of. */

@@ -117,6 +117,15 @@ for (const [name, make] of MAKERS) {
 }
 
 describe('peers', () => {
+  it('are never left out', () => {
+    // @ts-expect-error -- there is no default
+    refusal('ERR_SPIFFE_OPTION_INVALID', 'there is no default', () => createFetch(me, {}));
+    // @ts-expect-error -- there is no default
+    refusal('ERR_SPIFFE_OPTION_INVALID', 'there is no default', () => createDispatcher(me, {}));
+    // @ts-expect-error -- there is no default
+    refusal('ERR_SPIFFE_OPTION_INVALID', 'there is no default', () => createAgent(me, {}));
+  });
+
   for (const [origin, url] of GOOD_ORIGINS) {
     it(`named for ${origin} answer for ${url}`, () => {
       const fetch = createFetch(me, { peers: { [origin]: ID } });
