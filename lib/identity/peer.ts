@@ -10,7 +10,11 @@ const PEER = Symbol('agent-spiffe: the verified peer');
  * A symbol and not a WeakMap, since http2 hands out proxies of its socket, which pass properties on but are no key.
  */
 export function capturePeer(connection: object, peer: Peer | typeof NOBODY): void {
-  Object.defineProperty(connection, PEER, { value: Object.freeze(peer) });
+  const value =
+    peer === NOBODY
+      ? NOBODY
+      : Object.freeze({ id: peer.id, chain: Object.freeze([...peer.chain]) });
+  Object.defineProperty(connection, PEER, { value });
 }
 
 /** What the gate put on this connection, or on the one that it is a proxy of; `undefined` when it passed no gate. */

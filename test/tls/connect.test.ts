@@ -81,7 +81,7 @@ describe('connect', () => {
     const socket = await connect(staticIdentity(ca, AGENT), { host, port, rule });
     const peer = peerOf(socket);
     expect(() => capturePeer(socket, { ...peer })).to.throw(TypeError);
-    expect(Object.isFrozen(peer)).to.equal(true);
+    expect([peer, peer.chain].every(Object.isFrozen)).to.equal(true);
     expect(Object.keys(socket)).to.not.include('peer');
     expect(inspect(socket, { depth: 8, showHidden: true })).to.not.include('PRIVATE KEY');
     socket.destroy();

@@ -4,7 +4,7 @@ import { createServer as createHttpsServer } from 'node:https';
 import { connect as tcpConnect } from 'node:net';
 import { type TLSSocket, type Server as TlsServer, connect as tlsConnect } from 'node:tls';
 import { inspect } from 'node:util';
-import type { PeerRule, X509Svid } from 'agent-spiffe';
+import type { X509Svid } from 'agent-spiffe';
 import { createServer, protect, type ServerOptions } from 'agent-spiffe/http';
 import { TestCa } from 'agent-spiffe/testing';
 import { expect } from 'chai';
@@ -201,10 +201,21 @@ describe('protect', () => {
     );
   });
 
+  it('refuses a server that listens already', async () => {
+    const server = createHttpsServer();
+    await listen(server);
+    refusal('ERR_SPIFFE_OPTION_INVALID', 'listens already', () =>
+      protect(server, identity, { allow: CLIENT }),
+    );
+    await close(server);
+    protect(server, identity, { allow: CLIENT });
+  });
+
   it('refuses a bad rule, and leaves the server as it was', () => {
     const server = createHttpsServer();
     refusal('ERR_SPIFFE_PEER_RULE_INVALID', 'none of', () =>
-      protect(server, identity, {} as { allow: PeerRule }),
+      // @ts-expect-error -- a rule is never left out
+      protect(server, identity, {}),
     );
     protect(server, identity, { allow: CLIENT });
   });
@@ -234,7 +245,8 @@ describe('createServer', () => {
 
   it('refuses to be made without a rule', () => {
     refusal('ERR_SPIFFE_PEER_RULE_INVALID', 'none of', () =>
-      createServer(identity, {} as ServerOptions),
+      // @ts-expect-error -- a rule is never left out
+      createServer(identity, {}),
     );
   });
 });

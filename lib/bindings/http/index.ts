@@ -1,3 +1,5 @@
+// Not the global types of the same names, which differ a little.
+export type { Dispatcher, Response } from 'undici';
 export type { PemCertificates } from '../../tls/rule.js';
 export { type AgentOptions, createAgent } from './agent.js';
 export type { ClientOptions } from './client-options.js';

@@ -59,13 +59,19 @@ export function createServer(
  * its limits, such as `handshakeTimeout` (120 s unless given to it), stay.
  *
  * @throws SpiffeError `ERR_SPIFFE_PEER_RULE_INVALID`, or `ERR_SPIFFE_OPTION_INVALID` when the server does not speak
- * TLS or is protected already.
+ * TLS, listens already or is protected already.
  */
 export function protect(server: TlsServer, identity: Identity, options: ProtectOptions): void {
   if (!(server instanceof TlsServer)) {
     throw new SpiffeError(
       'ERR_SPIFFE_OPTION_INVALID',
       'cannot protect this server: it does not speak TLS, so no peer can be verified; make it with https.createServer or http2.createSecureServer',
+    );
+  }
+  if (server.listening) {
+    throw new SpiffeError(
+      'ERR_SPIFFE_OPTION_INVALID',
+      'cannot protect this server: it listens already, so someone may have come in unverified; protect it before',
     );
   }
   const { allow, minVersion, logger } = options;

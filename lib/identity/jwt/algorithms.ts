@@ -1,4 +1,5 @@
-import { constants, type KeyObject, type VerifyKeyObjectInput, verify } from 'node:crypto';
+import type { KeyObject, VerifyKeyObjectInput } from 'node:crypto';
+import { nodeCrypto } from '../../internal/crypto.js';
 
 /** Which keys an algorithm can have been made with: RSA, or one curve. */
 export type JwtKeyKind = 'RSA' | 'P-256' | 'P-384' | 'P-521';
@@ -39,7 +40,8 @@ export function verifyJws(
   signature: Uint8Array,
 ): boolean {
   return (
-    fits(algorithm, signature) && verify(algorithm.digest, data, input(algorithm, key), signature)
+    fits(algorithm, signature) &&
+    nodeCrypto().verify(algorithm.digest, data, input(algorithm, key), signature)
   );
 }
 
@@ -52,7 +54,7 @@ export function verifyJwsInPool(
 ): Promise<boolean> {
   if (!fits(algorithm, signature)) return Promise.resolve(false);
   return new Promise((resolve, reject) => {
-    verify(algorithm.digest, data, input(algorithm, key), signature, (error, good) => {
+    nodeCrypto().verify(algorithm.digest, data, input(algorithm, key), signature, (error, good) => {
       if (error === null) resolve(good);
       else reject(error);
     });
@@ -69,5 +71,5 @@ function input(
 ): VerifyKeyObjectInput {
   if (signatureLength !== undefined) return { key, dsaEncoding: 'ieee-p1363' };
   if (saltLength === undefined) return { key };
-  return { key, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength };
+  return { key, padding: nodeCrypto().constants.RSA_PKCS1_PSS_PADDING, saltLength };
 }

@@ -1,5 +1,6 @@
-import { createPublicKey, type KeyObject } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 import { decodeBase64url } from '../../internal/base64url.js';
+import { nodeCrypto } from '../../internal/crypto.js';
 import { isJsonObject, type JsonObject, member } from '../../internal/json.js';
 import type { JwtKeyKind } from './algorithms.js';
 
@@ -84,7 +85,7 @@ function make(
   named: string,
 ): JwtAuthority | SkippedJwk {
   try {
-    const key = createPublicKey({ key: jwk, format: 'jwk' });
+    const key = nodeCrypto().createPublicKey({ key: jwk, format: 'jwk' });
     return { keyId, kind, key, fingerprint: JSON.stringify([keyId, jwk]) };
   } catch {
     return skip(`${named} is no valid key`);

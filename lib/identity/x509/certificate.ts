@@ -1,4 +1,5 @@
-import { createPublicKey, type KeyObject } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
+import { nodeCrypto } from '../../internal/crypto.js';
 import * as der from '../../internal/der.js';
 import { type KeyKind, readKeyKind } from './key-kind.js';
 import { readSignatureAlgorithm, type SignatureAlgorithm } from './signature.js';
@@ -158,7 +159,7 @@ export class Certificate {
    * @throws Error of node:crypto when the bytes are no key, a point off the curve for one.
    */
   get publicKey(): KeyObject {
-    this.#publicKey ??= createPublicKey({
+    this.#publicKey ??= nodeCrypto().createPublicKey({
       key: Buffer.from(this.spki),
       format: 'der',
       type: 'spki',

@@ -1,4 +1,5 @@
-import { constants, type KeyObject, type VerifyKeyObjectInput, verify } from 'node:crypto';
+import type { KeyObject, VerifyKeyObjectInput } from 'node:crypto';
+import { nodeCrypto } from '../../internal/crypto.js';
 import * as der from '../../internal/der.js';
 import type { KeyKind } from './key-kind.js';
 
@@ -101,8 +102,8 @@ export function verifySignature(
   if (kind !== algorithm.keyKind) return false;
   const input: VerifyKeyObjectInput = { key };
   if (algorithm.saltLength !== undefined) {
-    input.padding = constants.RSA_PKCS1_PSS_PADDING;
+    input.padding = nodeCrypto().constants.RSA_PKCS1_PSS_PADDING;
     input.saltLength = algorithm.saltLength;
   }
-  return verify(algorithm.digest, data, input, signature);
+  return nodeCrypto().verify(algorithm.digest, data, input, signature);
 }

@@ -1,5 +1,6 @@
-import { createPrivateKey, type KeyObject, sign, verify } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 import { SpiffeError } from '../../errors.js';
+import { nodeCrypto } from '../../internal/crypto.js';
 import * as der from '../../internal/der.js';
 import type { SpiffeId } from '../spiffe-id.js';
 import { Certificate, KEY_CERT_SIGN } from './certificate.js';
@@ -122,7 +123,12 @@ const PROBE = Buffer.from('agent-spiffe');
 /** Shown by a signature: OpenSSL believes the public half that is written beside a private one. */
 function belongs(privateKey: KeyObject, publicKey: KeyObject): boolean {
   try {
-    return verify('sha256', PROBE, publicKey, sign('sha256', PROBE, privateKey));
+    return nodeCrypto().verify(
+      'sha256',
+      PROBE,
+      publicKey,
+      nodeCrypto().sign('sha256', PROBE, privateKey),
+    );
   } catch {
     return false;
   }
@@ -132,7 +138,7 @@ function belongs(privateKey: KeyObject, publicKey: KeyObject): boolean {
 function readKey(bytes: Uint8Array, id: SpiffeId): KeyObject {
   try {
     der.readDer(bytes, der.SEQUENCE, 'the private key');
-    return createPrivateKey({ key: Buffer.from(bytes), format: 'der', type: 'pkcs8' });
+    return nodeCrypto().createPrivateKey({ key: Buffer.from(bytes), format: 'der', type: 'pkcs8' });
   } catch {
     // The cause is left out: it was made from the key's bytes.
     throw invalid(`the private key of ${id} is not unencrypted PKCS#8 DER (WLA-17)`);

@@ -117,6 +117,15 @@ for (const [name, make] of MAKERS) {
 }
 
 describe('peers', () => {
+  it('are never left out', () => {
+    // @ts-expect-error -- there is no default
+    refusal('ERR_SPIFFE_OPTION_INVALID', 'there is no default', () => createFetch(me, {}));
+    // @ts-expect-error -- there is no default
+    refusal('ERR_SPIFFE_OPTION_INVALID', 'there is no default', () => createDispatcher(me, {}));
+    // @ts-expect-error -- there is no default
+    refusal('ERR_SPIFFE_OPTION_INVALID', 'there is no default', () => createAgent(me, {}));
+  });
+
   for (const [origin, url] of GOOD_ORIGINS) {
     it(`named for ${origin} answer for ${url}`, () => {
       const fetch = createFetch(me, { peers: { [origin]: ID } });
@@ -189,6 +198,19 @@ describe('peers', () => {
       if (code === 'ERR_SPIFFE_TARGET_NOT_BOUND')
         expect([undefined, cause]).to.include(error.cause);
     }
+  });
+
+  it('refuse a target for which a function gives a promise, whose rejection then ends nothing', async () => {
+    const unhandled: unknown[] = [];
+    const note = (reason: unknown): void => {
+      unhandled.push(reason);
+    };
+    process.on('unhandledRejection', note);
+    const fetch = createFetch(me, { peers: (() => Promise.reject(new Error('late'))) as never });
+    refusal('ERR_SPIFFE_TARGET_NOT_BOUND', 'promise', () => fetch.peerRule(KEY));
+    await new Promise((resolve) => setImmediate(resolve));
+    process.off('unhandledRejection', note);
+    expect(unhandled).to.deep.equal([]);
   });
 
   for (const url of [
