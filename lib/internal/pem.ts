@@ -5,7 +5,7 @@ export class PemError extends Error {
 
 const BLOCK =
   /-----BEGIN ([A-Z0-9 ]+)-----[ \t]*\r?\n([A-Za-z0-9+/= \t\v\f\r\n]+?)-----END ([A-Z0-9 ]+)-----/g;
-const BEGIN = /-----BEGIN /g;
+const BOUNDARY = /-----(?:BEGIN|END) /g;
 
 /**
  * The contents of the blocks of a PEM text (RFC 7468), which must be at least one and all of kind `label`. Text
@@ -16,7 +16,8 @@ const BEGIN = /-----BEGIN /g;
 export function readPem(text: string, label: string): Uint8Array[] {
   const blocks = [...text.matchAll(BLOCK)];
   if (blocks.length === 0) throw new PemError(`no ${label} block`);
-  if (blocks.length !== [...text.matchAll(BEGIN)].length) throw new PemError('a broken block');
+  if (blocks.length * 2 !== [...text.matchAll(BOUNDARY)].length)
+    throw new PemError('a broken block');
   return blocks.map(([, begin, body = '', end]) => {
     if (begin !== label || end !== label)
       throw new PemError(`a ${begin} block where ${label} belongs`);

@@ -64,6 +64,13 @@ const TABLE: readonly (readonly [
     ['010203', '010203'],
   ],
   [
+    'no beginning on the second',
+    `${good}----BEGIN CERTIFICATE-----\nAQID\n-----END CERTIFICATE-----\n`,
+    'broken block',
+    good + good,
+    ['010203', '010203'],
+  ],
+  [
     'a block inside a block',
     `-----BEGIN CERTIFICATE-----\n${good}`,
     'broken block',

@@ -73,9 +73,9 @@ export function stampOf(language) {
  */
 export function fingerprint(language) {
   const hash = createHash('sha256');
-  const { sources, build } = RECIPES[language];
-  for (const name of sources) hash.update(name).update(readFileSync(join(folder(language), name)));
-  return hash.update(JSON.stringify(build)).digest('hex');
+  for (const name of RECIPES[language].sources)
+    hash.update(name).update(readFileSync(join(folder(language), name)));
+  return hash.digest('hex');
 }
 
 /**

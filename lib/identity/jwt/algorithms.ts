@@ -9,7 +9,7 @@ export interface JwtAlgorithm {
   readonly name: string;
   readonly digest: string;
   readonly keyKind: JwtKeyKind;
-  /** Bytes of a raw ECDSA signature R‖S; RSA signatures are as long as the modulus, which OpenSSL checks. */
+  /** Bytes of a raw ECDSA signature R‖S; an RSA signature is as long as the modulus. */
   readonly signatureLength?: number;
   /** RSA-PSS: the salt is as long as the digest, exactly (RFC 7518 §3.5). */
   readonly saltLength?: number;
@@ -40,7 +40,7 @@ export function verifyJws(
   signature: Uint8Array,
 ): boolean {
   return (
-    fits(algorithm, signature) &&
+    fits(algorithm, key, signature) &&
     nodeCrypto().verify(algorithm.digest, data, input(algorithm, key), signature)
   );
 }
@@ -52,7 +52,7 @@ export function verifyJwsInPool(
   data: Uint8Array,
   signature: Uint8Array,
 ): Promise<boolean> {
-  if (!fits(algorithm, signature)) return Promise.resolve(false);
+  if (!fits(algorithm, key, signature)) return Promise.resolve(false);
   return new Promise((resolve, reject) => {
     nodeCrypto().verify(algorithm.digest, data, input(algorithm, key), signature, (error, good) => {
       if (error === null) resolve(good);
@@ -61,8 +61,10 @@ export function verifyJwsInPool(
   });
 }
 
-function fits({ signatureLength }: JwtAlgorithm, signature: Uint8Array): boolean {
-  return signatureLength === undefined || signature.length === signatureLength;
+function fits({ signatureLength }: JwtAlgorithm, key: KeyObject, signature: Uint8Array): boolean {
+  // RFC 8017 §8.1.2, step 1: as long as the modulus. OpenSSL lets a PSS signature lose its leading zeros.
+  const modulusLength = (key.asymmetricKeyDetails?.modulusLength ?? 0) / 8;
+  return signature.length === (signatureLength ?? Math.ceil(modulusLength));
 }
 
 function input(

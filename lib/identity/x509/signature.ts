@@ -102,6 +102,9 @@ export function verifySignature(
   if (kind !== algorithm.keyKind) return false;
   const input: VerifyKeyObjectInput = { key };
   if (algorithm.saltLength !== undefined) {
+    // RFC 8017 §8.1.2, step 1: it is as long as the modulus. OpenSSL lets it lose its zeros.
+    const { modulusLength = 0 } = key.asymmetricKeyDetails ?? {};
+    if (signature.length !== Math.ceil(modulusLength / 8)) return false;
     input.padding = nodeCrypto().constants.RSA_PKCS1_PSS_PADDING;
     input.saltLength = algorithm.saltLength;
   }

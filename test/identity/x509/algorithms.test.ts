@@ -140,6 +140,16 @@ const salted =
   (tbs: Uint8Array, key: KeyObject): Uint8Array =>
     sign(hash, tbs, { key, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength });
 
+/** One that begins with a zero, as one of 256 does; `cut` off it. */
+const beginningWithZero =
+  (cut: number) =>
+  (tbs: Uint8Array, key: KeyObject): Uint8Array => {
+    for (;;) {
+      const signature = salted(32)(tbs, key);
+      if (signature[0] === 0) return signature.subarray(cut);
+    }
+  };
+
 const goodRsa = named(rsa, oid('1.2.840.113549.1.1.11', nothing()), digest('sha256'));
 const goodPss = named(rsa, pss(), salted(32));
 const goodEc = (): Case => ({ chain: [leaf()] });
@@ -349,6 +359,14 @@ const pssInfo = once(() => {
 });
 
 const PSS: readonly Row[] = [
+  {
+    requirement: 'A-30',
+    what: 'PSS shorter than the modulus, its leading zero lost (RFC 8017 8.1.2)',
+    code: UNTRUSTED,
+    says: 'was not made by the issuer',
+    bad: named(rsa, pss(), beginningWithZero(1)),
+    twin: named(rsa, pss(), beginningWithZero(0)),
+  },
   {
     requirement: 'A-30',
     what: 'PSS without parameters, which means SHA-1',

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/ecdsa"
 	"crypto/rsa"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/json"
 	"errors"
@@ -38,8 +39,10 @@ type verdict struct {
 	Accept bool     `json:"accept"`
 	ID     string   `json:"id,omitempty"`
 	Items  []string `json:"items,omitempty"`
-	Error  string   `json:"error,omitempty"`
-	Facts  []facts  `json:"facts,omitempty"`
+	// Keys tells of which kind each key of a JWK set is.
+	Keys  map[string]string `json:"keys,omitempty"`
+	Error string            `json:"error,omitempty"`
+	Facts []facts           `json:"facts,omitempty"`
 }
 
 type facts struct {
@@ -81,50 +84,63 @@ func judge(asked question) (said verdict) {
 			said = verdict{Error: fmt.Sprintf("panic: %v", trouble)}
 		}
 	}()
-	id, items, err := ask(asked)
-	said = verdict{Accept: err == nil, ID: id, Items: items}
+	said, err := ask(asked)
+	said.Accept = err == nil
 	if err != nil {
 		said.Error = err.Error()
 	}
 	for _, der := range asked.Chain {
 		said.Facts = append(said.Facts, look(der))
 	}
+	together := [][]byte{}
+	if asked.Kind == "svid" {
+		together = append(together, asked.Data)
+	} else if asked.Kind == "x509" {
+		for _, bundle := range asked.Bundles {
+			together = append(together, bundle)
+		}
+	}
+	for _, ders := range together {
+		certificates, _ := x509.ParseCertificates(ders)
+		for _, certificate := range certificates {
+			said.Facts = append(said.Facts, look(certificate.Raw))
+		}
+	}
 	return said
 }
 
-func ask(asked question) (id string, items []string, err error) {
+func ask(asked question) (said verdict, err error) {
+	var id spiffeid.ID
 	switch asked.Kind {
 	case "id":
-		parsed, err := spiffeid.FromString(asked.Text)
-		return parsed.String(), nil, err
+		id, err = spiffeid.FromString(asked.Text)
 	case "x509":
-		bundles, err := x509Bundles(asked.Bundles)
-		if err != nil {
-			return "", nil, err
-		}
-		verified, _, err := x509svid.ParseAndVerify(asked.Chain, bundles, x509svid.WithTime(asked.Now))
-		return verified.String(), nil, err
+		id, err = x509Chain(asked)
 	case "svid":
-		svid, err := x509svid.ParseRaw(asked.Data, asked.Key)
-		if err != nil {
-			return "", nil, err
+		var svid *x509svid.SVID
+		if svid, err = x509svid.ParseRaw(asked.Data, asked.Key); err == nil {
+			id = svid.ID
 		}
-		return svid.ID.String(), nil, nil
-	case "x509bundle", "pem":
-		return x509Bundle(asked)
 	case "jwt":
-		return jwt(asked)
+		id, err = jwt(asked)
+	case "x509bundle", "pem":
+		said.Items, err = x509Bundle(asked)
 	case "jwks":
-		bundle, err := parseJWKS(asked.TrustDomain, asked.Data)
-		if err != nil {
-			return "", nil, err
-		}
-		for keyID := range bundle.JWTAuthorities() {
-			items = append(items, keyID)
-		}
-		return "", items, nil
+		said.Items, said.Keys, err = jwks(asked)
+	default:
+		err = errors.New("unknown kind " + asked.Kind)
 	}
-	return "", nil, errors.New("unknown kind " + asked.Kind)
+	said.ID = id.String()
+	return said, err
+}
+
+func x509Chain(asked question) (spiffeid.ID, error) {
+	bundles, err := x509Bundles(asked.Bundles)
+	if err != nil {
+		return spiffeid.ID{}, err
+	}
+	id, _, err := x509svid.ParseAndVerify(asked.Chain, bundles, x509svid.WithTime(asked.Now))
+	return id, err
 }
 
 func x509Bundles(raw map[string][]byte) (*x509bundle.Set, error) {
@@ -143,10 +159,10 @@ func x509Bundles(raw map[string][]byte) (*x509bundle.Set, error) {
 	return set, nil
 }
 
-func x509Bundle(asked question) (id string, items []string, err error) {
+func x509Bundle(asked question) (items []string, err error) {
 	domain, err := spiffeid.TrustDomainFromString(asked.TrustDomain)
 	if err != nil {
-		return "", nil, err
+		return nil, err
 	}
 	parse := x509bundle.ParseRaw
 	if asked.Kind == "pem" {
@@ -154,28 +170,55 @@ func x509Bundle(asked question) (id string, items []string, err error) {
 	}
 	bundle, err := parse(domain, asked.Data)
 	if err != nil {
-		return "", nil, err
+		return nil, err
 	}
 	for _, authority := range bundle.X509Authorities() {
-		items = append(items, authority.SerialNumber.Text(16))
+		items = append(items, fmt.Sprintf("%x", sha256.Sum256(authority.Raw)))
 	}
-	return "", items, nil
+	return items, nil
 }
 
-func jwt(asked question) (id string, items []string, err error) {
+func jwt(asked question) (spiffeid.ID, error) {
 	set := jwtbundle.NewSet()
 	for name, document := range asked.Bundles {
 		bundle, err := parseJWKS(name, document)
 		if err != nil {
-			return "", nil, err
+			return spiffeid.ID{}, err
 		}
 		set.Add(bundle)
 	}
 	svid, err := jwtsvid.ParseAndValidate(asked.Text, set, asked.Audience)
 	if err != nil {
-		return "", nil, err
+		return spiffeid.ID{}, err
 	}
-	return svid.ID.String(), nil, nil
+	return svid.ID, nil
+}
+
+// jwks judges the document as a whole, and each entry by itself, since one bad entry costs go-spiffe all the others.
+func jwks(asked question) (items []string, keys map[string]string, err error) {
+	_, err = parseJWKS(asked.TrustDomain, asked.Data)
+	var document struct {
+		Keys []json.RawMessage `json:"keys"`
+	}
+	if json.Unmarshal(asked.Data, &document) != nil {
+		return nil, nil, err
+	}
+	keys = map[string]string{}
+	for _, entry := range document.Keys {
+		alone, err := json.Marshal(map[string]any{"keys": []json.RawMessage{entry}})
+		if err != nil {
+			continue
+		}
+		bundle, err := parseJWKS(asked.TrustDomain, alone)
+		if err != nil {
+			continue
+		}
+		for keyID, key := range bundle.JWTAuthorities() {
+			items = append(items, keyID)
+			keys[keyID] = describe(key)
+		}
+	}
+	return items, keys, err
 }
 
 func parseJWKS(name string, document []byte) (*jwtbundle.Bundle, error) {
@@ -193,7 +236,7 @@ func look(der []byte) facts {
 	}
 	seen := facts{
 		KeyUsage:   certificate.KeyUsage,
-		Key:        describe(certificate),
+		Key:        describe(certificate.PublicKey),
 		Signature:  certificate.SignatureAlgorithm.String(),
 		URIs:       []string{},
 		Extensions: map[string]bool{},
@@ -207,12 +250,12 @@ func look(der []byte) facts {
 	return seen
 }
 
-func describe(certificate *x509.Certificate) string {
-	switch key := certificate.PublicKey.(type) {
+func describe(key any) string {
+	switch key := key.(type) {
 	case *rsa.PublicKey:
 		return fmt.Sprintf("RSA-%d", key.N.BitLen())
 	case *ecdsa.PublicKey:
 		return key.Curve.Params().Name
 	}
-	return certificate.PublicKeyAlgorithm.String()
+	return fmt.Sprintf("%T", key)
 }
