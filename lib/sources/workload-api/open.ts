@@ -3,7 +3,7 @@ import type { Logger } from '../../log.js';
 import { firstState } from '../first-state.js';
 import type { WorkloadApiAddress } from './address.js';
 import { WorkloadApiClient } from './client.js';
-import { WorkloadJwtSource } from './jwt-source.js';
+import { LazyJwt } from './lazy-jwt.js';
 import type { WorkloadLimits } from './limits.js';
 import { openTimeout } from './open-timeout.js';
 import type { X509SvidPick } from './pick.js';
@@ -23,7 +23,7 @@ export interface OpenSettings {
 /** A workload that has its identity. */
 export interface OpenedWorkload {
   readonly x509: WorkloadX509Source;
-  readonly jwt: WorkloadJwtSource;
+  readonly jwt: LazyJwt;
   readonly close: () => void;
 }
 
@@ -39,7 +39,7 @@ export async function openWorkload(settings: OpenSettings): Promise<OpenedWorklo
   const client = new WorkloadApiClient({ address, messageBytes: limits.messageBytes });
   const environment = { ...settings, client };
   const x509: WorkloadX509Source = new WorkloadX509Source(environment, () => jwt.follow());
-  const jwt = new WorkloadJwtSource(environment, x509);
+  const jwt = new LazyJwt(environment, x509);
   const close = (): void => {
     x509.close();
     jwt.close();
