@@ -27,7 +27,10 @@ const api = await WorkloadApiServer.open({
 });
 const client = await Workload.open({ address: api.address, pick: 'client' });
 const service = await Workload.open({ address: api.address, pick: 'server' });
-const server = createServer(service, { allow: CLIENT }, (_req, res) => res.end('ok')).listen(0, '127.0.0.1');
+const server = createServer(service, { allow: CLIENT }, (_req, res) => res.end('ok')).listen(
+  0,
+  '127.0.0.1',
+);
 await once(server, 'listening');
 const origin = `https://127.0.0.1:${(server.address() as AddressInfo).port}`;
 const fetch = createFetch(client, { peers: { [origin]: SERVER } });
@@ -77,7 +80,10 @@ async function overKept(): Promise<void> {
 
 function overFresh(): Promise<void> {
   return new Promise((resolve, reject) => {
-    get(origin, { agent: fresh }, (response) => response.resume().once('end', resolve)).once('error', reject);
+    get(origin, { agent: fresh }, (response) => response.resume().once('end', resolve)).once(
+      'error',
+      reject,
+    );
   });
 }
 
@@ -99,7 +105,6 @@ async function sample(): Promise<void> {
     globalThis.gc?.();
     const { heapUsed, rss } = process.memoryUsage();
     heaps.push(heapUsed);
-    const megabytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
     console.log(`${JSON.stringify(count)} heap ${megabytes(heapUsed)} rss ${megabytes(rss)}`);
   }
 }
@@ -113,6 +118,13 @@ async function elapsed(ms: number): Promise<boolean> {
 /** How much the heap has grown from the second fifth of the run, when all is warm, to the last. */
 function judge(samples: readonly number[]): number {
   const fifth = Math.max(1, Math.floor(samples.length / 5));
-  const median = (part: readonly number[]): number => part.toSorted((a, b) => a - b)[part.length >> 1] ?? Number.NaN;
   return median(samples.slice(-fifth)) / median(samples.slice(fifth, 2 * fifth)) - 1;
+}
+
+function median(part: readonly number[]): number {
+  return part.toSorted((a, b) => a - b)[part.length >> 1] ?? Number.NaN;
+}
+
+function megabytes(bytes: number): string {
+  return `${(bytes / 2 ** 20).toFixed(1)} MiB`;
 }

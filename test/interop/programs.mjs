@@ -32,7 +32,7 @@ const built = (...parts) => join(DIRECTORY, ...parts);
 /** @type {Readonly<Record<Language, Recipe>>} */
 export const RECIPES = {
   go: {
-    sources: ['go.mod', 'go.sum', 'main.go', 'oracle.go', 'peer.go', 'read.go'],
+    sources: ['go.mod', 'go.sum', 'bench.go', 'main.go', 'oracle.go', 'peer.go', 'read.go'],
     toolchain: ['go', 'version'],
     build: [['go', 'build', '-trimpath', '-buildvcs=false', '-o', built('go', 'interop'), '.']],
     command: [built('go', 'interop')],
