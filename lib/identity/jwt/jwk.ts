@@ -47,7 +47,8 @@ export function readJwk(entry: unknown): JwtAuthority | SkippedJwk {
 
 function readEc(entry: JsonObject, keyId: string, named: string): JwtAuthority | SkippedJwk {
   const crv = member(entry, 'crv');
-  const length = typeof crv === 'string' ? COORDINATE_BYTES.get(crv) : undefined;
+  // Whatever is no string is under no key of the map either.
+  const length = COORDINATE_BYTES.get(crv as string);
   const x = member(entry, 'x');
   const y = member(entry, 'y');
   // RFC 7518 §6.2.1.2: a coordinate has the full length of its curve.
