@@ -12,7 +12,8 @@ export const ANY_SPIFFE_ID: unique symbol = Symbol('agent-spiffe: any SPIFFE ID'
 /**
  * In place of a rule, for one origin among a client's `peers`: whoever answers there shows a certificate of the web's
  * for that host name, and no SPIFFE ID. It is for public services such as the API of a model's provider. Nothing of our
- * own identity is shown there. No server takes it, and it stands in no list.
+ * own identity is shown there, but for a JWT-SVID where the binding says `jwtAudience`. No server takes it, and it stands
+ * in no list.
  */
 export const WEB_PKI: unique symbol = Symbol('agent-spiffe: a certificate of the web');
 

@@ -1,3 +1,4 @@
+import type { JwtSvid } from './jwt/svid.js';
 import type { Peer } from './source.js';
 
 /** In place of a peer, on a connection whose other end showed no certificate at a gate that asks for none. */
@@ -20,4 +21,16 @@ export function capturePeer(connection: object, peer: Peer | typeof NOBODY): voi
 /** What the gate put on this connection, or on the one that it is a proxy of; `undefined` when it passed no gate. */
 export function capturedPeer(connection: object): Peer | typeof NOBODY | undefined {
   return (connection as { readonly [PEER]?: Peer | typeof NOBODY })[PEER];
+}
+
+const TOKEN = Symbol('agent-spiffe: the verified JWT-SVID');
+
+/** Puts the JWT-SVID of a request on it, once that is verified. */
+export function captureJwt(request: object, svid: JwtSvid): void {
+  Object.defineProperty(request, TOKEN, { value: svid, configurable: true });
+}
+
+/** What was verified of this request, or of the one that it is a proxy of. */
+export function capturedJwt(request: object): JwtSvid | undefined {
+  return (request as { readonly [TOKEN]?: JwtSvid })[TOKEN];
 }

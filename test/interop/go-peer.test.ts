@@ -1,5 +1,6 @@
-import { JwtBundles, type SpiffeError, verifyJwtSvid } from 'agent-spiffe';
+import { type SpiffeError, Workload } from 'agent-spiffe';
 import { createFetch, createServer } from 'agent-spiffe/http';
+import { WorkloadApiServer } from 'agent-spiffe/testing';
 import { expect } from 'chai';
 import { ask, describeInterop, type Line, Program } from '../support/interop.js';
 import { shows } from '../support/interop-matrix.js';
@@ -55,16 +56,16 @@ describeInterop('go', 'go-spiffe over mTLS', () => {
   );
 
   shows('go-spiffe', 'sends', 'sends a JWT-SVID to our server, which verifies it', async () => {
-    await using both = await sides();
-    const bundles = JwtBundles.of(both.api.ca.jwtBundle);
-    const server = createServer(both.me, { allow: THEIRS }, (req, res) => {
+    await using api = await bothIdentities();
+    await using me = await Workload.open({ address: api.address, pick: 'ours' });
+    const server = createServer(me, { allow: THEIRS }, (req, res) => {
       const token = req.headers.authorization?.replace(/^Bearer /, '') ?? '';
-      verifyJwtSvid(token, bundles, { audience: 'reports' }).then(
+      me.jwt.verify(token, { audience: 'reports' }).then(
         ({ id }) => res.end(id.toString()),
         (error: SpiffeError) => res.writeHead(401).end(error.code),
       );
     });
-    const call = GO.call(both.api.address, OURS, await listen(server));
+    const call = GO.call(api.address, OURS, await listen(server));
     const right = await ask('go', ...call, '-audience', 'reports');
     expect(right).to.include({ status: 200, body: THEIRS });
     const wrong = await ask('go', ...call, '-audience', 'payroll');
@@ -73,11 +74,12 @@ describeInterop('go', 'go-spiffe over mTLS', () => {
   });
 
   shows('go-spiffe', 'verifies', 'verifies a JWT-SVID that our fetch sends', async () => {
-    await using both = await sides();
-    await using server = await theirServer(GO, both.api.address, OURS, '-audience', 'reports');
-    await using fetch = createFetch(both.me, { peers: { [server.origin]: THEIRS } });
+    await using api = await bothIdentities();
+    await using me = await Workload.open({ address: api.address, pick: 'ours' });
+    await using server = await theirServer(GO, api.address, OURS, '-audience', 'reports');
+    await using fetch = createFetch(me, { peers: { [server.origin]: THEIRS } });
     const send = async (audience: string): Promise<readonly [number, string]> => {
-      const { token } = await both.api.ca.issueJwt(OURS, { audience });
+      const { token } = await me.jwt.fetch({ audience, id: OURS });
       const headers = { authorization: `Bearer ${token}` };
       const response = await fetch(server.origin, { headers });
       return [response.status, await response.text()];
@@ -87,3 +89,9 @@ describeInterop('go', 'go-spiffe over mTLS', () => {
     expect((await send('payroll'))[0]).to.equal(401);
   });
 });
+
+/** One Workload API for both: theirs is the default identity, ours has a hint. */
+function bothIdentities(): Promise<WorkloadApiServer> {
+  const identities = [THEIRS, { id: OURS, hint: 'ours' }];
+  return WorkloadApiServer.open({ trustDomain: 'example.org', identities });
+}

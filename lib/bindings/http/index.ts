@@ -4,6 +4,7 @@ export type { PemCertificates } from '../../tls/rule.js';
 export { type AgentOptions, createAgent } from './agent.js';
 export type { ClientOptions } from './client-options.js';
 export { createDispatcher, type DispatcherOptions, type UndiciPoolOptions } from './dispatcher.js';
+export { acceptEither, type Caller, callerOf } from './either.js';
 export {
   createFetch,
   type FetchInit,
@@ -11,6 +12,13 @@ export {
   type Redirects,
   type SpiffeFetch,
 } from './fetch.js';
+export {
+  type JwtCarrier,
+  type JwtVerifier,
+  jwtOf,
+  type RequireJwtOptions,
+  requireJwt,
+} from './jwt.js';
 export {
   type ForbiddenResponse,
   type PeerCarrier,
@@ -20,4 +28,4 @@ export {
   requirePeer,
 } from './peer.js';
 export { createServer, type ProtectOptions, protect, type ServerOptions } from './server.js';
-export type { PeerBinding, Peers, SpiffeBinding, WebBinding } from './targets.js';
+export type { JwtBinding, PeerBinding, Peers, SpiffeBinding, WebBinding } from './targets.js';

@@ -1,10 +1,11 @@
-import type { IncomingMessage } from 'node:http';
+import { type IncomingMessage, STATUS_CODES } from 'node:http';
 import type { Http2ServerRequest, Http2Stream } from 'node:http2';
 import type { Duplex } from 'node:stream';
 import { SpiffeError } from '../../errors.js';
 import { capturedPeer, NOBODY } from '../../identity/peer.js';
 import { type PeerPredicate, type PeerRule, parsePeerRule } from '../../identity/peer-rule.js';
 import type { Peer } from '../../identity/source.js';
+import type { SpiffeId } from '../../identity/spiffe-id.js';
 import { type Logger, SILENT } from '../../log.js';
 
 /** What a peer can be read from: a request, a socket, or a stream of http2. */
@@ -93,28 +94,47 @@ export function requirePeer(
   const logger = options.logger ?? SILENT;
   return (request, response, next) => {
     const { peer } = find(request);
-    const why = whyNot(peer, accepts);
-    if (why === undefined) {
+    const reason = whyNotPeer(peer, accepts);
+    if (reason === undefined) {
       next();
       return;
     }
     const shown = peer === NOBODY ? undefined : peer?.id.toString();
-    logger.warn({ peer: shown, reason: why }, 'refused a request');
-    response.statusCode = 403;
-    response.setHeader('content-type', 'text/plain; charset=utf-8');
-    response.end('Forbidden\n');
+    logger.warn({ peer: shown, reason }, REFUSED);
+    answer(response, 403);
   };
 }
 
-function whyNot(
+function whyNotPeer(
   peer: Peer | typeof NOBODY | undefined,
   accepts: PeerPredicate,
 ): string | undefined {
   if (peer === undefined) return 'no gate has verified it';
   if (peer === NOBODY) return 'it showed no SVID';
+  return whyNot(accepts, peer.id);
+}
+
+/** What a refusal is called in a log. */
+export const REFUSED = 'refused a request';
+
+/** Who is at the other end; `undefined` for nobody, and where no gate has looked. */
+export function shownPeer(carrier: PeerCarrier): Peer | undefined {
+  const { peer } = find(carrier);
+  return peer === NOBODY ? undefined : peer;
+}
+
+/** Why a rule does not accept this ID; `undefined` when it does. */
+export function whyNot(accepts: PeerPredicate, id: SpiffeId): string | undefined {
   try {
-    return accepts(peer.id) ? undefined : 'the rule says no';
+    return accepts(id) ? undefined : 'the rule says no';
   } catch (error) {
     return error instanceof Error ? error.message : 'the rule failed';
   }
+}
+
+/** Answers with a status that says nothing more. */
+export function answer(response: ForbiddenResponse, status: number): void {
+  response.statusCode = status;
+  response.setHeader('content-type', 'text/plain; charset=utf-8');
+  response.end(`${STATUS_CODES[status]}\n`);
 }

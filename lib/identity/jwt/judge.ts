@@ -83,7 +83,7 @@ export function checkFacts(token: TokenFacts, { audience, now, leeway }: Questio
       `refused a JWT-SVID of ${token.id}: it expired at ${instant(token.expires)} (now: ${instant(now)})`,
     );
   }
-  if (token.notBefore !== undefined && token.notBefore > now + leeway) {
+  if (token.notBefore > now + leeway) {
     throw new SpiffeError(
       'ERR_SPIFFE_JWT_EXPIRED',
       `refused a JWT-SVID of ${token.id}: it is not valid before ${instant(token.notBefore)} (now: ${instant(now)}; is a clock wrong?)`,

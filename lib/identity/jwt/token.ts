@@ -27,7 +27,8 @@ export interface DecodedToken {
   readonly audience: readonly string[];
   /** Seconds since 1970, fractions allowed. */
   readonly expires: number;
-  readonly notBefore: number | undefined;
+  /** Minus infinity where the token has none. */
+  readonly notBefore: number;
   readonly claims: JsonObject;
   readonly signed: Uint8Array;
   readonly signature: Uint8Array;
@@ -58,7 +59,7 @@ export function decodeToken(token: string): DecodedToken {
     id: readSubject(claims),
     audience: readAudience(claims),
     expires: readTime(claims, 'exp') ?? missing('exp', 'JWT-14'),
-    notBefore: readTime(claims, 'nbf'),
+    notBefore: readTime(claims, 'nbf') ?? Number.NEGATIVE_INFINITY,
     claims,
     signed: Buffer.from(token.slice(0, token.lastIndexOf('.')), 'latin1'),
     signature,
@@ -86,8 +87,8 @@ function parseObject(part: string, what: string): JsonObject {
 }
 
 function readAlgorithm(header: JsonObject): JwtAlgorithm {
-  const name = member(header, 'alg');
-  const algorithm = typeof name === 'string' ? JWT_ALGORITHMS.get(name) : undefined;
+  // Whatever is no string is under no key of the map either.
+  const algorithm = JWT_ALGORITHMS.get(member(header, 'alg') as string);
   if (algorithm === undefined)
     throw invalid(`its alg is none of ${[...JWT_ALGORITHMS.keys()].join(' ')} (JWT-04)`);
   return algorithm;

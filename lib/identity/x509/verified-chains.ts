@@ -57,8 +57,7 @@ function holds(
     now <= until &&
     bundles.get(peer.id.trustDomain) === bundle &&
     presented.length === chain.length &&
-    // The leaf is the key by which it was found.
-    presented.every((held, at) => at === 0 || Buffer.compare(held, chain[at] as Uint8Array) === 0)
+    presented.every((held, at) => Buffer.compare(held, chain[at] as Uint8Array) === 0)
   );
 }
 

@@ -129,6 +129,12 @@ const ROWS: readonly Row[] = [
     bad: { ...EC, crv: undefined },
   },
   {
+    requirement: 'RFC 7518 6.2.1',
+    what: 'with nothing of an EC key but its kty',
+    says: 'no key on P-256',
+    bad: { kid: 'key-1', kty: 'EC' },
+  },
+  {
     requirement: 'RFC 7518 6.2.1.2',
     what: 'whose coordinates are of another curve',
     says: 'no key on P-256',
@@ -334,6 +340,25 @@ describe('a key set in which the entry of the signing key is one', () => {
       await verify(token({ header }, signing), { keys, format });
     });
   }
+});
+
+describe('an RSA key', () => {
+  for (const [bits, first] of [
+    [2048, 0x80],
+    [8192, 0x80],
+    [8191, 0x40],
+  ] as const) {
+    it(`JWT-05: is taken with ${bits} bits`, () => {
+      const rest = Array.from({ length: Math.ceil(bits / 8) - 1 }, () => 0xff);
+      const { keyIds, skipped } = bundle([{ ...RSA, n: bytes(first, ...rest) }]);
+      expect(skipped).to.deep.equal([]);
+      expect(keyIds).to.deep.equal(['rsa']);
+    });
+  }
+
+  it('JWT-05: is taken with an exponent of four octets', () => {
+    expect(bundle([{ ...RSA, e: bytes(0x80, 0, 0, 1) }]).keyIds).to.deep.equal(['rsa']);
+  });
 });
 
 describe('a document that is no key set', () => {

@@ -2,6 +2,7 @@ import { inspect } from 'node:util';
 import { type JwtBundleSet, JwtBundles, verifyJwtSvid } from 'agent-spiffe';
 import { expect } from 'chai';
 import { CompactSign, createLocalJWKSet, importPKCS8, jwtVerify, SignJWT } from 'jose';
+import { judgeToken } from '#lib/identity/jwt/judge.js';
 import { JwtSvid } from '#lib/identity/jwt/svid.js';
 import { craftToken, goodParts, publicJwk, signToken } from '../../support/craft-token.js';
 import {
@@ -135,6 +136,19 @@ describe('verifyJwtSvid', () => {
     await rejection('ERR_SPIFFE_JWT_SVID_INVALID', verify(signed));
   });
 
+  it('takes a token of 64 KiB, and none that is longer', async () => {
+    const longs = new Map<number, string>();
+    // Base64url has no length of 4n + 1: header and payload together reach every length.
+    for (const more of ['', 'x', 'xx'])
+      for (let filling = 48_850; filling < 48_950; filling++) {
+        const header = { more };
+        const text = token({ header, claims: { filling: 'x'.repeat(filling) } });
+        longs.set(text.length, text);
+      }
+    await verify(longs.get(65_536) ?? '');
+    await rejection('ERR_SPIFFE_JWT_SVID_INVALID', verify(longs.get(65_537) ?? ''));
+  });
+
   it('reads a header that it has read before as it did then', async () => {
     const again = { header: { alg: 'ES256', kid: 'key-1', typ: 'wit+jwt', n: 'again' } };
     for (let time = 0; time < 2; time++)
@@ -180,6 +194,9 @@ describe('verifyJwtSvid', () => {
       );
       expect(error.message).to.include('it is for "a", "b", and we are "A", "ab"');
       expect(error.message).to.include('and others');
+      const five = verify(text, { audience: ['1', '2', '3', '4', '5'] });
+      const { message } = await rejection('ERR_SPIFFE_JWT_AUDIENCE', five);
+      expect(message).to.include('we are "1", "2", "3", "4", "5" [');
     });
 
     it('JWT-11: is compared without normalisation', async () => {
@@ -297,6 +314,25 @@ describe('verifyJwtSvid', () => {
         }
       });
     }
+
+    it('are left to the thread pool, but for the first and for RSA', async () => {
+      const bundles = JwtBundles.of(bundle());
+      const under: unknown[] = [];
+      const judged = (text: string): boolean => {
+        const result = judgeToken(text, bundles, { audience: AUDIENCE, now: NOW });
+        under.push(result);
+        return result instanceof Promise;
+      };
+      const text = token();
+      const rsa = byKid('RS256', 'rsa');
+      await new Promise((resolve) => setImmediate(resolve));
+      expect([text, text, text, rsa].map(judged)).to.deep.equal([false, true, true, false]);
+      // Whoever waited for the first has gone on; the others are still under way.
+      await Promise.resolve();
+      expect([text, rsa].map(judged)).to.deep.equal([true, false]);
+      await Promise.all(under);
+      expect([text, rsa].map(judged)).to.deep.equal([false, false]);
+    });
 
     it('refuse a signature of the wrong length, and try the keys one after another', async () => {
       const keys = [publicJwk(KEYS.other, 'key-1'), publicJwk(KEYS['key-1'], 'key-1')];

@@ -28,9 +28,11 @@ describe('peers verified before', () => {
     const first = known.verify(chain, bundles, after(0));
     expect(known.verify(chain, bundles, after(HOUR_MS))).to.equal(first);
     expect(known.verify(chain, bundles, after(-10_000))).to.equal(first);
-    for (const ms of [HOUR_MS + 1000, -11_000])
+    for (const ms of [HOUR_MS + 1000, -11_000]) {
+      known.verify(chain, bundles, after(0));
       refusal('ERR_SPIFFE_X509_EXPIRED', '', () => known.verify(chain, bundles, after(ms)));
-    expect(known.size).to.equal(0);
+      expect(known.size).to.equal(0);
+    }
     refusal('ERR_SPIFFE_OPTION_INVALID', 'invalid Date', () =>
       known.verify(chain, bundles, { now: new Date(Number.NaN) }),
     );

@@ -13,8 +13,9 @@ import {
 import net from 'node:net';
 import { inspect } from 'node:util';
 import { Workload } from 'agent-spiffe';
-import { TestCa } from 'agent-spiffe/testing';
+import { FakeClock, TestCa } from 'agent-spiffe/testing';
 import { expect } from 'chai';
+import { SILENT } from '#lib/log.js';
 import { openFiles } from '#lib/sources/files/open.js';
 import { memoryLogger } from '../../support/memory-logger.js';
 import { rejection } from '../../support/rejection.js';
@@ -207,10 +208,11 @@ describe('files that are hostile or half written', () => {
       using dir = new ScratchDirectory();
       writeInPlace(dir.path, good);
       await make(dir);
-      const error = await rejection(
-        'ERR_SPIFFE_OPEN_TIMEOUT',
-        Workload.openFiles(dir.path, { timeoutMs: 60 }),
-      );
+      const clock = new FakeClock();
+      // The time is up as soon as the fault is known.
+      const warn = (): unknown => setImmediate(() => clock.advance(1000));
+      const options = { logger: { ...SILENT, warn }, timeoutMs: 1000, clock };
+      const error = await rejection('ERR_SPIFFE_OPEN_TIMEOUT', openFiles(dir.path, options));
       expect(error.message).to.match(says);
       expect((error.cause as { readonly code: string }).code).to.equal('ERR_SPIFFE_FILES_INVALID');
       const printed = inspect(error, { depth: 9 });
