@@ -103,11 +103,10 @@ function verified(socket: TLSSocket, attempt: Attempt, check: () => void): Promi
     socket.once('secureConnect', () => {
       try {
         check();
+        settle(() => resolve(socket));
       } catch (error) {
         fail(error);
-        return;
       }
-      settle(() => resolve(socket));
     });
   });
 }

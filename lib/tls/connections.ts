@@ -69,12 +69,10 @@ class Connections {
   }
 
   #review({ state, svids, bundles }: X509Snapshot): void {
-    if (state === 'revoked' || state === 'failed' || state === 'closed') {
-      this.#close(() => `the identity is ${state}`);
-      return;
-    }
+    const gone = state === 'revoked' || state === 'failed' || state === 'closed';
     const own = new Set(svids.map((svid) => svid.id.toString()));
     this.#close(({ local, peer }) => {
+      if (gone) return `the identity is ${state}`;
       if (!own.has(local.toString())) return `${local} was withdrawn from this process`;
       if (!isTrusted(bundles, peer.trustDomain)) return `${peer.trustDomain} is no longer trusted`;
       return undefined;

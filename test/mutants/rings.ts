@@ -16,7 +16,7 @@ export const RINGS: readonly Ring[] = [
     tests: ['identity', 'internal/der.test.js', 'internal/pem.test.js', 'internal/quote.test.js'],
     without: 'OpenSSL',
   },
-  { name: 'tls', modules: ['tls'], tests: ['tls'] },
+  { name: 'tls', modules: ['tls'], tests: ['tls', 'attacks', 'bindings'] },
 ];
 
 /** A mutant that no test can notice, and why. */
@@ -37,5 +37,20 @@ export const EQUIVALENT: readonly Equivalent[] = [
     module: 'identity/x509/bundle.js',
     code: "typeof pem === 'string' => false",
     why: 'a text put through bytes is the same text where PEM looks at it, which is ASCII',
+  },
+  {
+    module: 'tls/connect.js',
+    code: 'servername === undefined => false',
+    why: 'Node takes an undefined name for none; the types do not',
+  },
+  {
+    module: 'tls/connect.js',
+    code: "codeOf(cause) || 'the connection closed' => (codeOf(cause))",
+    why: 'Node never closes a connection before its handshake without an error; were it to, nothing must wait for ever',
+  },
+  {
+    module: 'tls/connections.js',
+    code: 'return; => ;',
+    why: 'a new loop for each connection would do the same, at a cost that grows with their number',
   },
 ];
