@@ -137,11 +137,10 @@ export function verified(
     socket.once('secureConnect', () => {
       try {
         check();
+        settle(() => resolve(socket));
       } catch (error) {
         fail(error);
-        return;
       }
-      settle(() => resolve(socket));
     });
   });
 }

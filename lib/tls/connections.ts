@@ -81,13 +81,11 @@ class Connections {
 
   #review(snapshot: X509BundleSnapshot | X509Snapshot): void {
     const { state, bundles } = snapshot;
-    if (state === 'revoked' || state === 'failed' || state === 'closed') {
-      this.#close(() => `the identity is ${state}`);
-      return;
-    }
+    const gone = state === 'revoked' || state === 'failed' || state === 'closed';
     const svids = 'svids' in snapshot ? snapshot.svids : [];
     const own = new Set(svids.map((svid) => svid.id.toString()));
     this.#close(({ local, peer }) => {
+      if (gone) return `the identity is ${state}`;
       if (local !== undefined && !own.has(local.toString()))
         return `${local} was withdrawn from this process`;
       if (peer !== undefined && !isTrusted(bundles, peer.trustDomain))

@@ -91,7 +91,6 @@ const functions = new WeakMap<PeerPredicate, number>();
 let lastFunction = 0;
 
 function keyOf(rule: PeerRule): string {
-  if (rule === ANY_SPIFFE_ID) return 'any';
   if (typeof rule !== 'function') return String(rule);
   let number = functions.get(rule);
   if (number === undefined) {

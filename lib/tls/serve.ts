@@ -69,8 +69,9 @@ class ServerGate {
   readonly #check: typeof checkPeerIfShown;
   readonly #minVersion: TlsFloor | undefined;
   readonly #logger: Logger;
-  #presented: X509Svid | undefined;
-  #before: X509Svid | undefined;
+  /** The newest, and the one before it: a handshake may have begun under that. */
+  #presented: readonly X509Svid[] = [];
+  #renamed = false;
 
   constructor(server: Server, identity: Identity, options: GuardOptions) {
     this.#server = server;
@@ -85,7 +86,7 @@ class ServerGate {
   prepare(raw: Socket): boolean {
     try {
       const svid = this.#identity.x509.svid();
-      if (svid !== this.#presented) this.#present(svid);
+      if (svid !== this.#presented[0]) this.#present(svid);
       return true;
     } catch (error) {
       this.#logger.warn(this.#about(raw, error), 'closed a connection: no SVID to present');
@@ -127,33 +128,30 @@ class ServerGate {
     this.#server.setSecureContext(secureContextOptions(svid, this.#minVersion));
     // Node keeps the PEM text on the server, where `util.inspect` would show it; it is not read again.
     Object.assign(this.#server, { key: undefined });
-    this.#before = this.#presented;
-    this.#presented = svid;
+    this.#renamed ||= this.#presented.some(({ id }) => !id.equals(svid.id));
+    this.#presented = [svid, ...this.#presented.slice(0, 1)];
   }
 
-  /** A handshake may have begun before the last rotation, and under another ID. */
+  /** While there was but one ID it does not matter which it was; else the leaf that was shown says so. */
   #presentedTo(socket: TLSSocket): X509Svid {
-    const [now, before] = [this.#presented, this.#before];
-    if (now === undefined) throw unknownHandshake();
-    if (before === undefined || before.id.equals(now.id)) return now;
-    const leaf = socket.getX509Certificate()?.raw;
-    const presented = [now, before].find(({ certificates: [own] }) => {
-      return own !== undefined && leaf !== undefined && leaf.equals(own);
-    });
-    if (presented === undefined) throw unknownHandshake();
-    return presented;
+    const found = this.#presented.find((svid) => !this.#renamed || showed(socket, svid));
+    if (found === undefined) {
+      throw new SpiffeError(
+        'ERR_SPIFFE_HANDSHAKE_FAILED',
+        'refused a client: its handshake was made under an identity that is gone',
+      );
+    }
+    return found;
   }
 
   #about(socket: Socket, error: unknown): object {
     const { remoteAddress, remotePort } = socket;
-    const reason = error instanceof Error ? error.message : 'unknown';
+    const reason = (error as Partial<Error> | undefined)?.message;
     return { code: codeOf(error), reason, remoteAddress, remotePort };
   }
 }
 
-function unknownHandshake(): SpiffeError {
-  return new SpiffeError(
-    'ERR_SPIFFE_HANDSHAKE_FAILED',
-    'refused a client: its handshake was made under an identity that is gone',
-  );
+function showed(socket: TLSSocket, { certificates }: X509Svid): boolean {
+  const shown = socket.getX509Certificate()?.raw;
+  return certificates.slice(0, 1).some((leaf) => shown?.equals(leaf));
 }

@@ -3,7 +3,7 @@ import { SourceMap } from 'node:module';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { type Mutation, mutationsOf } from './mutations.js';
-import { EQUIVALENT, RINGS, type Ring } from './rings.js';
+import { EQUIVALENT, type Equivalent, RINGS, type Ring } from './rings.js';
 import { filesOf, Workshop } from './workshop.js';
 
 // Takes each refusal out of a ring, one at a time, in a copy of what was built, and lists those that no test notices.
@@ -36,18 +36,18 @@ function jobsOf(ring: Ring): Job[] {
   });
 }
 
-const isEquivalent = ({ module, mutation }: Job): boolean =>
-  EQUIVALENT.some((one) => one.module === module && one.code === mutation.code);
+const isOf = ({ module, mutation }: Job, one: Equivalent): boolean =>
+  one.module === module && one.code === mutation.code;
 
 async function main(): Promise<boolean> {
   const all = RINGS.flatMap(jobsOf);
-  const stale = EQUIVALENT.filter(
-    (one) =>
-      wanted.length === 0 &&
-      !all.some((job) => job.module === one.module && job.mutation.code === one.code),
-  );
-  for (const { module, code } of stale) console.log(`no such mutant any more: ${module}: ${code}`);
-  const jobs = all.filter((job) => !isEquivalent(job));
+  const stale =
+    wanted.length > 0
+      ? []
+      : EQUIVALENT.filter((one) => all.filter((job) => isOf(job, one)).length !== 1);
+  for (const { module, code } of stale)
+    console.log(`not exactly one mutant any more: ${module}: ${code}`);
+  const jobs = all.filter((job) => !EQUIVALENT.some((one) => isOf(job, one)));
   const survivors: Job[] = [];
   const start = performance.now();
   const next = jobs.values();
@@ -56,9 +56,9 @@ async function main(): Promise<boolean> {
     const workshop = new Workshop();
     try {
       for (const job of next) {
-        const { noticed, ms } = await workshop.judge(job.ring, job.module, job.mutation);
-        if (!noticed) survivors.push(job);
-        const verdict = noticed ? 'noticed ' : 'SURVIVED';
+        const { by, ms } = await workshop.judge(job.ring, job.module, job.mutation);
+        if (by === undefined) survivors.push(job);
+        const verdict = by === undefined ? 'SURVIVED' : 'noticed ';
         console.log(
           `${verdict} ${ms.toFixed(0).padStart(6)} ms  ${job.place}  ${job.mutation.code.slice(0, 100)}`,
         );

@@ -20,10 +20,12 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 const COPIED = ['package.json', 'dist', 'dist-test', 'lib', 'test'];
 /** A mutant that loops for ever is noticed by the clock. */
 const LONGEST_MS = 60_000;
+const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
 
 /** How the tests of a ring judged a mutant. */
 export interface Verdict {
-  readonly noticed: boolean;
+  /** The test file that noticed it. */
+  readonly by: string | undefined;
   readonly ms: number;
 }
 
@@ -40,16 +42,24 @@ export function filesOf(base: string, parts: readonly string[], ending: string):
   });
 }
 
+/** How often a test file has noticed a mutant of a module. */
+const noticed = new Map<string, number>();
+
 /** A copy of what was built, in which one module at a time is changed and put back. */
 export class Workshop {
   readonly #dir: string = mkdtempSync(join(tmpdir(), 'mutants-'));
+  readonly #onSignal = (): void => {
+    this.remove();
+    process.exit(1);
+  };
 
   constructor() {
     for (const part of COPIED) cpSync(join(root, part), join(this.#dir, part), { recursive: true });
     symlinkSync(join(root, 'node_modules'), join(this.#dir, 'node_modules'));
+    for (const signal of SIGNALS) process.once(signal, this.#onSignal);
   }
 
-  /** Runs the tests of the ring, those of the module first, until one fails. */
+  /** Runs one test file of the ring after another, the likeliest first, until one fails. */
   async judge(ring: Ring, module: string, mutation: Mutation): Promise<Verdict> {
     const path = join(this.#dir, 'dist', module);
     const original = readFileSync(path, 'utf8');
@@ -57,22 +67,29 @@ export class Workshop {
     writeFileSync(path, original.slice(0, start) + replacement + original.slice(end));
     const begin = performance.now();
     try {
-      return { noticed: !(await this.run(ring, module)), ms: performance.now() - begin };
+      const by = await this.#noticedBy(ring, module);
+      return { by, ms: performance.now() - begin };
     } finally {
       writeFileSync(path, original);
     }
   }
 
   /** Whether all tests of the ring pass. */
-  async run(ring: Ring, module = ''): Promise<boolean> {
-    const all = filesOf('dist-test', ring.tests, '.test.js');
+  async run(ring: Ring): Promise<boolean> {
+    return await this.#mocha(ring, filesOf('dist-test', ring.tests, '.test.js'));
+  }
+
+  async #noticedBy(ring: Ring, module: string): Promise<string | undefined> {
     const own = basename(module).replace(/\.js$/, '.test.js');
-    const first = all.filter((file) => basename(file) === own);
-    const rest = all.filter((file) => !first.includes(file));
-    for (const files of [first, rest]) {
-      if (files.length > 0 && !(await this.#mocha(ring, files))) return false;
+    const rank = (file: string): number =>
+      (noticed.get(`${module} ${file}`) ?? 0) + Number(basename(file) === own);
+    const files = filesOf('dist-test', ring.tests, '.test.js');
+    for (const file of files.toSorted((one, other) => rank(other) - rank(one))) {
+      if (await this.#mocha(ring, [file])) continue;
+      noticed.set(`${module} ${file}`, (noticed.get(`${module} ${file}`) ?? 0) + 1);
+      return file;
     }
-    return true;
+    return undefined;
   }
 
   async #mocha(ring: Ring, files: readonly string[]): Promise<boolean> {
@@ -96,6 +113,7 @@ export class Workshop {
   }
 
   remove(): void {
+    for (const signal of SIGNALS) process.off(signal, this.#onSignal);
     rmSync(this.#dir, { recursive: true, force: true });
   }
 }

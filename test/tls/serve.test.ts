@@ -52,6 +52,30 @@ async function close(server: TlsServer): Promise<void> {
   await once(server, 'close');
 }
 
+/** A handshake that begins now and goes on when `finish` is called, with others `between`. */
+async function slowHandshake() {
+  const identity = staticIdentity(ca, SERVER);
+  const logger = memoryLogger();
+  const server = createServer(identity, { allow: CLIENT, logger }, (_request, response) => {
+    response.end('hi');
+  });
+  const port = await listen(server);
+  const slow = tcpConnect(port, '127.0.0.1');
+  await once(server, 'connection');
+  const between = async (svid: X509Svid): Promise<void> => {
+    identity.x509.set({ svids: [svid] });
+    const other = dial(port);
+    expect(await ask(other)).to.equal('HTTP/1.1 200 OK');
+    other.destroy();
+  };
+  const finish = (): TLSSocket => {
+    const late = dial(port, { socket: slow });
+    late.once('close', () => server.close());
+    return late;
+  };
+  return { between, finish, logger };
+}
+
 describe('a server that presents an SVID', () => {
   it('presents the newest one to each new client, and keeps the connections it has', async () => {
     const identity = staticIdentity(ca, SERVER);
@@ -126,27 +150,27 @@ describe('a server that presents an SVID', () => {
     await close(server);
   });
 
-  it('refuses who took so long over the handshake that its ID is two IDs ago', async () => {
-    const identity = staticIdentity(ca, SERVER);
-    const logger = memoryLogger();
-    const server = createServer(identity, { allow: CLIENT, logger }, (_request, response) => {
-      response.end('hi');
+  for (const [what, ids] of [
+    ['its ID is two IDs ago', ['second', 'third']],
+    ['another ID has been renewed since', ['second', 'second']],
+  ] as const) {
+    it(`refuses who took so long over the handshake that ${what}`, async () => {
+      const { between, finish, logger } = await slowHandshake();
+      for (const id of ids) await between(ca.issue(`spiffe://example.org/${id}`));
+      await once(finish().resume(), 'close');
+      expect(logger.at('warn').map(({ fields }) => fields['code'])).to.deep.equal([
+        'ERR_SPIFFE_HANDSHAKE_FAILED',
+      ]);
     });
-    const port = await listen(server);
-    const slow = tcpConnect(port, '127.0.0.1');
-    await once(server, 'connection');
-    for (const id of ['spiffe://example.org/second', 'spiffe://example.org/third']) {
-      identity.x509.set({ svids: [ca.issue(id)] });
-      const between = dial(port);
-      expect(await ask(between)).to.equal('HTTP/1.1 200 OK');
-      between.destroy();
-    }
-    const late = dial(port, { socket: slow });
-    await once(late.resume(), 'close');
-    expect(logger.at('warn').map(({ fields }) => fields['code'])).to.deep.equal([
-      'ERR_SPIFFE_HANDSHAKE_FAILED',
-    ]);
-    await close(server);
+  }
+
+  it('serves who took so long over the handshake that our SVID was renewed twice', async () => {
+    const { between, finish, logger } = await slowHandshake();
+    for (const svid of [ca.issue(SERVER), ca.issue(SERVER)]) await between(svid);
+    const late = finish();
+    expect(await ask(late)).to.equal('HTTP/1.1 200 OK');
+    expect(logger.at('warn')).to.deep.equal([]);
+    late.destroy();
   });
 
   it('shows its private key to nobody who inspects it', async () => {
