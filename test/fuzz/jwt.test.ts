@@ -4,7 +4,7 @@ import { expect } from 'chai';
 import { JwtSvid } from '#lib/identity/jwt/svid.js';
 import { type KeyType, makeKey } from '#lib/testing/keys.js';
 import { base64url, publicJwk } from '../support/craft-token.js';
-import { fuzz } from '../support/fuzz.js';
+import { FUZZ_TIMEOUT_MS, fuzz } from '../support/fuzz.js';
 import { mutateJson, mutateJsonText } from '../support/mutation/json.js';
 import type { Random } from '../support/mutation/random.js';
 import { mutateText } from '../support/mutation/text.js';
@@ -45,7 +45,7 @@ function many(type: KeyType): string {
 }
 
 describe('fuzzed JWT, with nothing but SpiffeError and never more than 50 ms', function () {
-  this.timeout(60_000);
+  this.timeout(FUZZ_TIMEOUT_MS);
   const ca = TestCa.create('example.org');
   let token: string;
 

@@ -6,7 +6,7 @@ import * as proto from '#lib/sources/workload-api/proto.js';
 import { toStruct } from '#lib/sources/workload-api/struct-json.js';
 import type { Codec } from '#lib/sources/workload-api/wire.js';
 import { readX509Content } from '#lib/sources/workload-api/x509-content.js';
-import { fuzz } from '../support/fuzz.js';
+import { FUZZ_TIMEOUT_MS, fuzz } from '../support/fuzz.js';
 import { mutateBytes } from '../support/mutation/bytes.js';
 
 const ID = 'spiffe://example.org/workload';
@@ -44,7 +44,7 @@ const CODECS = {
 type Method = keyof typeof CODECS;
 
 describe('fuzzed messages of the Workload API, with nothing but SpiffeError and never more than 50 ms', function () {
-  this.timeout(60_000);
+  this.timeout(FUZZ_TIMEOUT_MS);
   const now = Date.now();
   let messages: Readonly<Record<Method, Uint8Array>>;
   let request: { readonly subject: string; readonly audience: readonly string[] };

@@ -6,7 +6,7 @@ import {
   TrustDomain,
 } from 'agent-spiffe';
 import { expect } from 'chai';
-import { fuzz } from '../support/fuzz.js';
+import { FUZZ_TIMEOUT_MS, fuzz } from '../support/fuzz.js';
 import { ID_PARTS } from '../support/mutation/ids.js';
 import type { Random } from '../support/mutation/random.js';
 import { mutateText } from '../support/mutation/text.js';
@@ -20,7 +20,7 @@ const changes =
     mutateText(random, value, parts);
 
 describe('fuzzed, with nothing but SpiffeError and never more than 50 ms', function () {
-  this.timeout(60_000);
+  this.timeout(FUZZ_TIMEOUT_MS);
 
   it('SpiffeId.parse: what it takes comes out as it was', async () => {
     await fuzz({

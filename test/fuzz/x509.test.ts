@@ -5,7 +5,7 @@ import { writePem } from '#lib/internal/pem.js';
 import { readContent } from '#lib/sources/files/content.js';
 import { DEFAULT_NAMES } from '#lib/sources/files/names.js';
 import type { FileSet } from '#lib/sources/files/read-set.js';
-import { fuzz } from '../support/fuzz.js';
+import { FUZZ_TIMEOUT_MS, fuzz } from '../support/fuzz.js';
 import { mutateBytes } from '../support/mutation/bytes.js';
 import { mutateDer } from '../support/mutation/der.js';
 import type { Random } from '../support/mutation/random.js';
@@ -44,7 +44,7 @@ function nested(length: number): Buffer {
 }
 
 describe('fuzzed X.509, with nothing but SpiffeError and never more than 50 ms', function () {
-  this.timeout(60_000);
+  this.timeout(FUZZ_TIMEOUT_MS);
   const ca = TestCa.create('example.org', { intermediate: true });
   const partner = TestCa.create('partner.test');
   const { certificates, key } = ca.issueDer(ID);

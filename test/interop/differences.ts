@@ -102,7 +102,7 @@ export const DIFFERENCES: readonly Difference[] = [
   },
   {
     rule: 'A-30',
-    why: 'RSA below 2048 bits, P-224, Ed25519',
+    why: 'RSA below 2048 bits or with an exponent above 32, P-224, Ed25519',
     kinds: X509,
     stricter: 'we',
     applies: (_one, _ours, go) => anyOf(go, ({ key }) => !ACCEPTED_KEYS.test(key)),

@@ -44,8 +44,6 @@ const canonical = (value: unknown): boolean =>
 
 /** Keys that are for another use, hold what no public key has, or are written otherwise: they are none of ours. */
 const setAside = (entry: JsonObject): boolean =>
-  // An exponent of more than 32 bits, as go-spiffe itself refuses in certificates.
-  (typeof entry['e'] === 'string' && entry['e'].length > 6) ||
   NUMBERS.some((name) => Object.hasOwn(entry, name) && !canonical(entry[name])) ||
   !['sig', 'jwt-svid', undefined].includes(entry['use'] as string | undefined) ||
   PRIVATE.some((name) => Object.hasOwn(entry, name));

@@ -43,15 +43,6 @@ export const EQUIVALENT: readonly Equivalent[] = [
     code: "typeof pem === 'string' => false",
     why: 'a text put through bytes is the same text where PEM looks at it, which is ASCII',
   },
-  ...[
-    'fits(algorithm, signature) && verify(algorithm.digest, data, input(algorithm, key), signature) => (verify(algorithm.digest, data, input(algorithm, key), signature))',
-    '!fits(algorithm, signature) => false',
-    'return signatureLength === undefined || signature.length === signatureLength; => return true;',
-  ].map((code) => ({
-    module: 'identity/jwt/algorithms.js',
-    code,
-    why: 'OpenSSL refuses a raw signature of another length too; JWT-05 does not rest on that',
-  })),
   {
     module: 'identity/jwt/bundle.js',
     code: "typeof json === 'string' => true",

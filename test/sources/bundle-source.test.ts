@@ -303,7 +303,7 @@ describe('BundleSource', () => {
     });
   });
 
-  it('keeps the objects of what has not changed, though SPIRE gives its keys in any order', async () => {
+  it('WLA-50: keeps the objects of what has not changed, though SPIRE gives its keys in any order', async () => {
     server.rotateJwtKey();
     const bundles = await open();
     const held = bundles.jwt.get('example.org');

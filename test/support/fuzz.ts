@@ -4,6 +4,8 @@ import { Random } from './mutation/random.js';
 /** `FUZZ_MS` and `FUZZ_SEED` ask for longer, or for others. */
 const BUDGET_MS = Number(process.env['FUZZ_MS'] ?? 1200);
 const SEED = Number(process.env['FUZZ_SEED'] ?? 20260601);
+/** How long a test may take: there is time to feed what is good and nasty as well. */
+export const FUZZ_TIMEOUT_MS = 60_000 + 2 * BUDGET_MS;
 /** No input may hold up everyone else for longer. */
 const LONGEST_MS = 50;
 

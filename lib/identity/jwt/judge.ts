@@ -1,7 +1,7 @@
 import { SpiffeError } from '../../errors.js';
 import { quote } from '../../internal/quote.js';
 import type { JwtBundleSet } from '../source.js';
-import { verifyJws, verifyJwsInPool } from './algorithms.js';
+import { hasLength, verifyJws, verifyJwsInPool } from './algorithms.js';
 import { type JwtBundle, jwtAuthoritiesOf } from './bundle.js';
 import type { JwtAuthority } from './jwk.js';
 import { JwtSvid } from './svid.js';
@@ -141,15 +141,14 @@ function sure(token: DecodedToken, signed: boolean): DecodedToken {
   );
 }
 
-function candidates(
-  bundle: JwtBundle,
-  { algorithm, keyId }: DecodedToken,
-): readonly JwtAuthority[] {
+function candidates(bundle: JwtBundle, token: DecodedToken): readonly JwtAuthority[] {
+  const { algorithm, keyId, signature } = token;
   return jwtAuthoritiesOf(bundle)
     .filter(
       (authority) =>
-        // JWT-05: the algorithm goes with one kind of key.
+        // JWT-05: the algorithm goes with one kind of key, and a signature has one length.
         authority.kind === algorithm.keyKind &&
+        hasLength(algorithm, authority.key, signature) &&
         // JWT-07: with kid, the keys that have it; without, every key that fits.
         (keyId === undefined || keyId === authority.keyId),
     )

@@ -76,6 +76,14 @@ const raw = (digest: string, key: KeyObject) => (data: Buffer) =>
 const pss = (digest: string, saltLength: number) => (data: Buffer) =>
   sign(digest, data, { key: KEYS.rsa, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength });
 
+/** A PSS signature that begins with a zero, as one in 256 does. */
+function zeroFirst(data: Buffer): Buffer {
+  for (;;) {
+    const made = pss('sha256', 32)(data);
+    if (made[0] === 0) return made;
+  }
+}
+
 /** Signatures are random: one whose base64url has a letter that base64 writes otherwise. */
 function withDash(): Parts {
   for (;;) {
@@ -521,6 +529,25 @@ const SIGNATURES: readonly Row[] = [
       twin: () => signedBy(alg, 'rsa', pss(digest, right)),
     }),
   ),
+  {
+    requirement: 'JWT-05 RFC 8017 8.1.2',
+    what: 'under PS256 with a zero lost from the beginning of its signature',
+    code: UNTRUSTED,
+    says: 'signed it (JWT-20)',
+    bad: () => signedBy('PS256', 'rsa', (data) => zeroFirst(data).subarray(1)),
+    twin: () => signedBy('PS256', 'rsa', zeroFirst),
+  },
+  {
+    requirement: 'JWT-05 RFC 8017 8.1.2',
+    what: 'under RS256 with a zero before its signature',
+    code: UNTRUSTED,
+    says: 'signed it (JWT-20)',
+    bad: () =>
+      signedBy('RS256', 'rsa', (data) =>
+        Buffer.concat([Buffer.alloc(1), sign('sha256', data, RSA())]),
+      ),
+    twin: () => signedBy('RS256', 'rsa', (data) => sign('sha256', data, RSA())),
+  },
   {
     requirement: 'JWT-05',
     what: 'under RS384 with the digest of RS256',

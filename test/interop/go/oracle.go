@@ -253,6 +253,9 @@ func look(der []byte) facts {
 func describe(key any) string {
 	switch key := key.(type) {
 	case *rsa.PublicKey:
+		if key.E != 65537 {
+			return fmt.Sprintf("RSA-%d with exponent %d", key.N.BitLen(), key.E)
+		}
 		return fmt.Sprintf("RSA-%d", key.N.BitLen())
 	case *ecdsa.PublicKey:
 		return key.Curve.Params().Name

@@ -16,7 +16,7 @@ import { parseWorkloadApiAddress } from '#lib/sources/workload-api/address.js';
 import { WorkloadApiClient } from '#lib/sources/workload-api/client.js';
 import { WorkloadJwtSource } from '#lib/sources/workload-api/jwt-source.js';
 import { resolveLimits } from '#lib/sources/workload-api/limits.js';
-import { craftToken, goodParts } from '../../support/craft-token.js';
+import { craftToken, goodParts, publicJwk } from '../../support/craft-token.js';
 import { KEYS } from '../../support/jwt-world.js';
 import { type MemoryLogger, memoryLogger } from '../../support/memory-logger.js';
 import { rejection } from '../../support/rejection.js';
@@ -298,6 +298,19 @@ describe('the JWT-SVIDs of a workload', () => {
       expect(other.message).to.include('(WLA-29)');
     });
 
+    it('WLA-21: of two tokens with one hint takes the first', async () => {
+      const [a, b] = [await issue(A, 'x'), await issue(B, 'x')];
+      server.corruptJwtSvids(() => ({
+        svids: [
+          { spiffeId: A, svid: a.token, hint: 'same' },
+          { spiffeId: B, svid: b.token, hint: 'same' },
+        ],
+      }));
+      const svid = await source.fetch({ audience: 'x' });
+      expect(svid.token).to.equal(a.token);
+      expect(svid.hint).to.equal('same');
+    });
+
     it('refuses an answer that is no message', async () => {
       server.corruptJwtSvids(() => Buffer.from([0xff]));
       await rejection('ERR_SPIFFE_WORKLOAD_API_RESPONSE_INVALID', source.fetch({ audience: 'x' }));
@@ -384,6 +397,28 @@ describe('the JWT-SVIDs of a workload', () => {
         'ERR_SPIFFE_JWT_UNTRUSTED',
         source.verify(forged.token, { audience: 'reports' }),
       );
+    });
+
+    it('WLA-13 WLA-32: believes no token by a key of the X.509 authority, and no chain by a JWT key', async () => {
+      const { header, claims } = goodParts(new Date(clock.now()));
+      const [keyId = ''] = server.ca.jwtBundle.keyIds;
+      const of = { header: { ...header, kid: keyId }, claims: { ...claims, sub: A } };
+      const forged = craftToken(server.ca.authority.key, of);
+      await rejection('ERR_SPIFFE_JWT_UNTRUSTED', source.verify(forged, { audience: 'reports' }));
+      await source.verify((await issue(A)).token, { audience: 'reports' });
+      const certificate = Buffer.from(server.ca.authority.certificate).toString('base64');
+      const jwk = { ...publicJwk(server.ca.authority.key, keyId), x5c: [certificate] };
+      server.corruptJwtBundles(() => ({
+        bundles: new Map([
+          [
+            'spiffe://example.org',
+            Buffer.from(JSON.stringify({ keys: [{ ...jwk, use: 'x509-svid' }] })),
+          ],
+        ]),
+      }));
+      server.resend();
+      await until(keys(0));
+      await rejection('ERR_SPIFFE_JWT_UNTRUSTED', source.verify(forged, { audience: 'reports' }));
     });
 
     it('goes by the clock of the source unless told', async () => {
