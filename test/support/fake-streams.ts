@@ -28,6 +28,11 @@ export class FakeCall {
 /** A client of the Workload API that connects to nothing. */
 export class FakeStreams {
   readonly calls: FakeCall[] = [];
+  reconnects = 0;
+
+  readonly reconnect = (): void => {
+    this.reconnects++;
+  };
 
   readonly stream = <Request, Response>(
     method: Pick<RpcMethod<Request, Response>, 'path'>,

@@ -89,10 +89,14 @@ export class WorkloadApiClient {
     };
   }
 
-  /** Closes the connection; calls still under way end with it. */
-  close(): void {
+  /** Closes the connection; calls still under way end with it, and the next call makes another. */
+  reconnect(): void {
     if (this.#connection !== undefined) destroy(this.#connection);
     this.#connection = undefined;
+  }
+
+  close(): void {
+    this.reconnect();
   }
 
   #connect(): Connection {

@@ -1,5 +1,5 @@
 import { SpiffeError } from '../../errors.js';
-import type { Clock } from '../../internal/clock.js';
+import type { Clock, ClockTimer } from '../../internal/clock.js';
 import type { Logger } from '../../log.js';
 import { HeldState } from '../held-state.js';
 import { describeAddress, type WorkloadApiAddress } from './address.js';
@@ -10,7 +10,7 @@ import { Watcher } from './watcher.js';
 
 /** What every source needs around it. */
 export interface SourceEnvironment {
-  readonly client: Pick<WorkloadApiClient, 'stream'>;
+  readonly client: Pick<WorkloadApiClient, 'reconnect' | 'stream'>;
   readonly address: WorkloadApiAddress;
   readonly limits: WorkloadLimits;
   readonly clock: Clock;
@@ -36,7 +36,15 @@ export interface StateReader<Response, Content> {
   /** @param before - what is held so far: what has not changed keeps its objects. Whatever it throws refuses the message. */
   read(response: Response, before: Content | undefined): Reading<Content>;
   same(one: Content, other: Content): boolean;
+  /** Until when, in milliseconds since 1970, this may be used; `undefined` when it does not end by itself. */
+  expiry?(content: Content): number | undefined;
 }
+
+/** A new message is due when this part of what is left of the content's life is over; SPIRE sends it after half. */
+const DUE_PART = 0.75;
+const SOONEST_DUE_MS = 1000;
+/** For content that has expired. */
+const OVERDUE_MS = 10_000;
 
 const LEFT_OUT = 'left out of what the Workload API sent';
 const NONE_OF_THEM = 'none of the identities is the one to be picked';
@@ -50,6 +58,8 @@ export class SupervisedState<Response, Content extends object> {
   readonly held: HeldState<Content>;
   readonly #reader: StateReader<Response, Content>;
   readonly #watcher: Watcher;
+  readonly #clock: Clock;
+  #due: ClockTimer | undefined;
 
   /** @param changed - called in the turn in which the state changes, after it has. It may not throw. */
   constructor(
@@ -58,6 +68,7 @@ export class SupervisedState<Response, Content extends object> {
     changed: () => void = () => {},
   ) {
     this.#reader = reader;
+    this.#clock = environment.clock;
     const { client, address, clock, logger, random } = environment;
     this.held = new HeldState({
       place: describeAddress(address),
@@ -70,6 +81,7 @@ export class SupervisedState<Response, Content extends object> {
       what: reader.what,
       address,
       start: (events) => client.stream(reader.method, {}, events),
+      reconnect: () => client.reconnect(),
       handlers: {
         message: (bytes) => this.#message(bytes),
         down: (error) => this.#down(error),
@@ -88,6 +100,7 @@ export class SupervisedState<Response, Content extends object> {
 
   /** Ends the stream. */
   close(): void {
+    this.#clock.clearTimeout(this.#due);
     this.#watcher.stop();
     this.held.close();
   }
@@ -100,6 +113,7 @@ export class SupervisedState<Response, Content extends object> {
       if (content instanceof SpiffeError)
         this.held.nothingForUs(content, [...faults, { what: NONE_OF_THEM, error: content }]);
       else this.held.accept(content, faults);
+      this.#await();
     } catch (cause) {
       // Whatever it is: one message must not end the process, nor the stream that brings the next one.
       const error =
@@ -112,6 +126,23 @@ export class SupervisedState<Response, Content extends object> {
             );
       this.held.refuse(error, REFUSED);
     }
+  }
+
+  /**
+   * A stream can be up and dead: its server hangs, or another one listens at the address by now. When what it brought is
+   * near its end and nothing newer has come, the endpoint is asked anew.
+   */
+  #await(): void {
+    this.#clock.clearTimeout(this.#due);
+    const { held } = this.held;
+    const expiry = held && this.#reader.expiry?.(held);
+    if (expiry === undefined) return;
+    const left = expiry - this.#clock.now();
+    const waitMs = left > 0 ? Math.max(left * DUE_PART, SOONEST_DUE_MS) : OVERDUE_MS;
+    this.#due = this.#clock.setTimeout(() => {
+      this.#watcher.restart();
+      this.#await();
+    }, waitMs);
   }
 
   #down(error: SpiffeError): void {

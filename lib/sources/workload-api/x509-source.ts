@@ -57,6 +57,7 @@ function reader({
       };
     },
     same: sameContent,
+    expiry: ({ svid }) => svid?.notAfter.getTime(),
   };
 }
 

@@ -93,6 +93,7 @@ describe('a client of the Workload API', () => {
         what: method.path,
         address: parseWorkloadApiAddress(server.address),
         start: (events) => client.stream<object, unknown>(method, {}, events),
+        reconnect: () => client.reconnect(),
         handlers: {
           message: () => seen.emit('message'),
           down: () => seen.emit('down'),

@@ -26,6 +26,7 @@ function watch(random = 0) {
     what: 'bundles',
     address: parseWorkloadApiAddress('unix:/s'),
     start: (events) => streams.stream(FETCH_X509_BUNDLES, {}, events),
+    reconnect: streams.reconnect,
     handlers: {
       message: (bytes) => messages.push(bytes),
       down: (error) => downs.push(error),
