@@ -149,6 +149,16 @@ export class TestSpire {
     return this.#spire.stop('agent', options.signal);
   }
 
+  /** Sends the agent a signal that does not end it. */
+  signalAgent(signal: 'SIGSTOP' | 'SIGCONT'): void {
+    const [pid] = readFileSync(join(this.#directory, 'agent/pid'), 'utf8').split('\n');
+    process.kill(Number(pid), signal);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
   /** Ends both by force and removes their state. */
   async close(): Promise<void> {
     await Promise.all([
