@@ -21,6 +21,11 @@ export class BoundedMap<Key, Value> {
     return value;
   }
 
+  /** The same, without counting as a use. */
+  peek(key: Key): Value | undefined {
+    return this.#entries.get(key);
+  }
+
   set(key: Key, value: Value): void {
     this.#entries.delete(key);
     this.#entries.set(key, value);

@@ -12,6 +12,15 @@ describe('a bounded map', () => {
     expect(['a', 'b', 'c', 'd'].map((key) => map.get(key))).to.deep.equal([0, 9, undefined, 3]);
   });
 
+  it('can be looked into without a use', () => {
+    const map = new BoundedMap<string, number>(2);
+    map.set('a', 1);
+    map.set('b', 2);
+    expect(map.peek('a')).to.equal(1);
+    map.set('c', 3);
+    expect(map.peek('a')).to.equal(undefined);
+  });
+
   it('drops one, or those that are told', () => {
     const map = new BoundedMap<string, number>(5);
     for (const [at, key] of ['a', 'b', 'c', 'd'].entries()) map.set(key, at);

@@ -2,7 +2,8 @@ import type { Case, Said } from '../support/mutation/case.js';
 import { DIFFERENCES, type Difference, type GoSaid } from './differences.js';
 import { TOKEN_DIFFERENCES } from './token-differences.js';
 
-const ALL: readonly Difference[] = [...DIFFERENCES, ...TOKEN_DIFFERENCES];
+/** All that is meant: certificates and IDs, then tokens. */
+export const ALL_DIFFERENCES: readonly Difference[] = [...DIFFERENCES, ...TOKEN_DIFFERENCES];
 
 /** One document with both verdicts. */
 export interface Judged {
@@ -27,7 +28,7 @@ function sameItems(ours: Said, go: Said): boolean {
 /** The difference that is meant, if it is one. */
 export function explained(judged: Judged): Difference | undefined {
   const how = difference(judged);
-  return ALL.find(
+  return ALL_DIFFERENCES.find(
     ({ kinds, stricter, applies }) =>
       stricter === how &&
       kinds.includes(judged.one.kind) &&

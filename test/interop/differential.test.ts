@@ -1,11 +1,12 @@
 import { expect } from 'chai';
 import { describeInterop, Program } from '../support/interop.js';
+import { noteDifferences } from '../support/interop-matrix.js';
 import type { Case, Kind } from '../support/mutation/case.js';
 import { ChainMaker } from '../support/mutation/chains.js';
 import { idCase } from '../support/mutation/ids.js';
 import { Random } from '../support/mutation/random.js';
 import { TokenMaker } from '../support/mutation/tokens.js';
-import { describeCase, difference, explained, type Judged } from './compare.js';
+import { ALL_DIFFERENCES, describeCase, difference, explained, type Judged } from './compare.js';
 import type { GoSaid } from './differences.js';
 
 /** `DIFFERENTIAL_CASES` and `DIFFERENTIAL_SEED` ask for more, or for others. */
@@ -65,6 +66,7 @@ describeInterop('go', 'go-spiffe and we on the same documents', function () {
       unexplained.slice(0, 5),
       `${unexplained.length} differences without a reason (seed ${SEED})`,
     ).to.deep.equal([]);
+    noteDifferences(ALL_DIFFERENCES);
     // Of each kind some are good and some are not: were all of them rubbish, agreeing would be easy.
     for (const [kind, share] of Object.entries(SHARES)) {
       for (const outcome of ['accepted', 'refused'])

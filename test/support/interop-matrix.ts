@@ -62,6 +62,19 @@ export function noteVersion(peer: Peer, version: string): void {
   versions.set(peer, version);
 }
 
+/** What two judges of the same documents differ in on purpose. */
+export interface NotedDifference {
+  readonly rule: string;
+  readonly why: string;
+  readonly stricter: 'we' | 'go' | 'neither';
+}
+let noted: readonly NotedDifference[] | undefined;
+
+/** Notes that these, and no others, were met. */
+export function noteDifferences(list: readonly NotedDifference[]): void {
+  noted = list;
+}
+
 const PAGE = new URL('../../docs/interop.md', import.meta.url);
 
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
@@ -88,9 +101,17 @@ function laxities(): string {
   );
 }
 
+function verdicts(): string {
+  const who = { we: 'we', go: 'go-spiffe', neither: 'neither' };
+  return table(
+    ['Requirement', 'Who refuses', 'What'],
+    (noted ?? []).map(({ rule, why, stricter }) => [rule, who[stricter], why]),
+  );
+}
+
 /** The page with its tables as the tests have made them. */
 function rewritten(page: string): string {
-  const parts = { matrix: matrix(), laxer: laxities() };
+  const parts = { matrix: matrix(), laxer: laxities(), verdicts: verdicts() };
   return Object.entries(parts).reduce((text, [name, part]) => {
     const block = new RegExp(`(<!-- ${name} -->\n)[^]*?(<!-- /${name} -->)`);
     if (!block.test(text)) throw new Error(`docs/interop.md has no place for "${name}"`);
@@ -102,7 +123,11 @@ function rewritten(page: string): string {
 // a program.
 after('docs/interop.md says what the interop tests have shown', () => {
   const tallies = [...cells.values(), ...differences];
-  if (versions.size < PEERS.length || tallies.some(({ declared, passed }) => passed < declared))
+  if (
+    versions.size < PEERS.length ||
+    noted === undefined ||
+    tallies.some(({ declared, passed }) => passed < declared)
+  )
     return;
   const page = readFileSync(PAGE, 'utf8');
   const now = rewritten(page);

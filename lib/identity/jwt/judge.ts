@@ -157,6 +157,7 @@ function candidates(bundle: JwtBundle, token: DecodedToken): readonly JwtAuthori
 
 /** Signatures that the thread pool checks at this moment. */
 let inPool = 0;
+const settled = Promise.resolve();
 /** Whether one was checked on this thread since whoever waited for it could go on. */
 let justChecked = false;
 
@@ -169,11 +170,14 @@ function signedBy(keys: readonly JwtAuthority[], token: DecodedToken): boolean |
   if (algorithm.keyKind !== 'RSA' && (inPool > 0 || justChecked)) return signedInPool(keys, token);
   if (!justChecked) {
     justChecked = true;
-    queueMicrotask(() => {
-      justChecked = false;
-    });
+    // Not queueMicrotask, which costs three times as much.
+    void settled.then(forgetCheck);
   }
   return keys.some(({ key }) => verifyJws(algorithm, key, signed, signature));
+}
+
+function forgetCheck(): void {
+  justChecked = false;
 }
 
 async function signedInPool(keys: readonly JwtAuthority[], token: DecodedToken): Promise<boolean> {

@@ -19,7 +19,7 @@ export class JwtSvid {
   private constructor(decoded: DecodedToken, token: string, hint: string) {
     this.id = decoded.id;
     this.hint = hint;
-    this.audience = Object.freeze([...decoded.audience]);
+    this.audience = Object.freeze(decoded.audience);
     this.claims = freezeAll(decoded.claims);
     this.#expires = decoded.expires;
     this.#token = token;
@@ -60,11 +60,11 @@ export class JwtSvid {
 
 /** Without recursion: a payload may nest deeper than the stack is. */
 function freezeAll<T extends object>(root: T): T {
-  const open: unknown[] = [root];
-  while (open.length > 0) {
-    const value = open.pop();
-    if (typeof value === 'object' && value !== null)
-      open.push(...Object.values(Object.freeze(value)));
+  const open: object[] = [root];
+  for (const value of open) {
+    Object.freeze(value);
+    for (const part of Object.values(value) as readonly unknown[])
+      if (typeof part === 'object' && part !== null) open.push(part);
   }
   return root;
 }

@@ -42,14 +42,17 @@ export interface DecodedToken {
 export function decodeToken(token: string): DecodedToken {
   if (typeof token !== 'string') throw invalid('the token is not a string');
   if (token.length > LONGEST) throw invalid(`the token is longer than ${LONGEST} characters`);
-  const parts = token.split('.');
-  const [head, body, sign] = parts;
-  if (parts.length !== 3 || !head || !body || !sign) {
+  const first = token.indexOf('.');
+  const second = token.indexOf('.', first + 1);
+  const head = token.slice(0, first);
+  const body = token.slice(first + 1, second);
+  const sign = token.slice(second + 1);
+  if (second < 0 || head === '' || body === '' || sign === '' || sign.includes('.')) {
     throw invalid(
       'the token is not three parts joined by dots (JWT-01); give the token alone, without "Bearer "',
     );
   }
-  const { algorithm, keyId } = knownHeaders.get(head) ?? readHeader(head);
+  const { algorithm, keyId } = knownHeaders.peek(head) ?? readHeader(head);
   const signature = decodeBase64url(sign);
   if (signature === undefined) throw invalid('the signature is not base64url (JWT-01)');
   const claims = parseObject(body, 'payload');
@@ -61,7 +64,7 @@ export function decodeToken(token: string): DecodedToken {
     expires: readTime(claims, 'exp') ?? missing('exp', 'JWT-14'),
     notBefore: readTime(claims, 'nbf') ?? Number.NEGATIVE_INFINITY,
     claims,
-    signed: Buffer.from(token.slice(0, token.lastIndexOf('.')), 'latin1'),
+    signed: Buffer.from(token.slice(0, second), 'latin1'),
     signature,
   };
 }
@@ -128,7 +131,8 @@ function parseSubject(subject: string): SpiffeId {
 
 function readAudience(claims: JsonObject): readonly string[] {
   const audience = member(claims, 'aud');
-  const list: readonly unknown[] = Array.isArray(audience) ? audience : [audience];
+  if (typeof audience === 'string') return [audience];
+  const list: readonly unknown[] = Array.isArray(audience) ? audience : [];
   if (list.length === 0 || !list.every((value) => typeof value === 'string')) {
     throw invalid('its audience is neither a string nor a list of strings (JWT-10)');
   }

@@ -342,6 +342,22 @@ describe('a key set in which the entry of the signing key is one', () => {
   }
 });
 
+describe('a key set of very many keys', () => {
+  it('is taken up to its 128th, and says how many it left out', async () => {
+    const [one = {}] = entries();
+    const keys = Array.from({ length: 130 }, (_, at) => ({ ...one, kid: `key-${at + 1}` }));
+    const { keyIds, skipped } = bundle(keys);
+    expect(keyIds).to.deep.equal(keys.slice(0, 128).map(({ kid }) => kid));
+    expect(skipped).to.deep.equal(['2 entries behind the first 128, the limit']);
+    expect(bundle(keys.slice(0, 128)).skipped).to.deep.equal([]);
+    await verify(token({ header: { kid: 'key-128' } }), { keys });
+    await rejection(
+      'ERR_SPIFFE_JWT_UNTRUSTED',
+      verify(token({ header: { kid: 'key-129' } }), { keys }),
+    );
+  });
+});
+
 describe('an RSA key', () => {
   for (const [bits, first] of [
     [2048, 0x80],

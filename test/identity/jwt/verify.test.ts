@@ -81,6 +81,11 @@ describe('verifyJwtSvid', () => {
     await verify(token({ header: { kid: undefined } }), { keys });
   });
 
+  it('WLA-35 A-11: takes keys without use, as SPIRE gives them, and those of use jwt-svid or sig', async () => {
+    for (const use of [undefined, 'jwt-svid', 'sig'])
+      await verify(token(), { keys: entries().map((entry) => ({ ...entry, use })) });
+  });
+
   it('JWT-07: of two keys with one kid takes whichever signed', async () => {
     const two = [publicJwk(KEYS.other, 'key-1'), publicJwk(KEYS['key-1'], 'key-1')];
     await verify(token(), { keys: two });

@@ -521,7 +521,7 @@ describe('the JWT-SVIDs of a workload', () => {
   });
 
   describe('validate', () => {
-    it('WLA-36 WLA-37 WLA-39: gives the word of the Workload API, and the claims', async () => {
+    it('WLA-36 WLA-37 WLA-38 WLA-39: gives the word of the Workload API, and the claims', async () => {
       const claims = { roles: ['a', { b: null }], n: 1.5 };
       const { token } = await server.ca.issueJwt(B, { audience: ['x', 'y'], claims });
       const validation = await source.validate(token, { audience: 'y' });
