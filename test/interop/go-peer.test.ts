@@ -1,5 +1,5 @@
-import { type SpiffeError, Workload } from 'agent-spiffe';
-import { createFetch, createServer } from 'agent-spiffe/http';
+import { Workload } from 'agent-spiffe';
+import { createFetch, createServer, jwtOf, requireJwt } from 'agent-spiffe/http';
 import { WorkloadApiServer } from 'agent-spiffe/testing';
 import { expect } from 'chai';
 import { ask, describeInterop, type Line, Program } from '../support/interop.js';
@@ -58,18 +58,14 @@ describeInterop('go', 'go-spiffe over mTLS', () => {
   shows('go-spiffe', 'sends', 'sends a JWT-SVID to our server, which verifies it', async () => {
     await using api = await bothIdentities();
     await using me = await Workload.open({ address: api.address, pick: 'ours' });
-    const server = createServer(me, { allow: THEIRS }, (req, res) => {
-      const token = req.headers.authorization?.replace(/^Bearer /, '') ?? '';
-      me.jwt.verify(token, { audience: 'reports' }).then(
-        ({ id }) => res.end(id.toString()),
-        (error: SpiffeError) => res.writeHead(401).end(error.code),
-      );
-    });
+    const gate = requireJwt(me, { audience: 'reports', allow: THEIRS });
+    const server = createServer(me, { allow: THEIRS }, (req, res) =>
+      gate(req, res, () => res.end(jwtOf(req).id.toString())),
+    );
     const call = GO.call(api.address, OURS, await listen(server));
     const right = await ask('go', ...call, '-audience', 'reports');
     expect(right).to.include({ status: 200, body: THEIRS });
-    const wrong = await ask('go', ...call, '-audience', 'payroll');
-    expect(wrong).to.include({ status: 401, body: 'ERR_SPIFFE_JWT_AUDIENCE' });
+    expect(await ask('go', ...call, '-audience', 'payroll')).to.include({ status: 401 });
     server.close();
   });
 
@@ -77,11 +73,10 @@ describeInterop('go', 'go-spiffe over mTLS', () => {
     await using api = await bothIdentities();
     await using me = await Workload.open({ address: api.address, pick: 'ours' });
     await using server = await theirServer(GO, api.address, OURS, '-audience', 'reports');
-    await using fetch = createFetch(me, { peers: { [server.origin]: THEIRS } });
-    const send = async (audience: string): Promise<readonly [number, string]> => {
-      const { token } = await me.jwt.fetch({ audience, id: OURS });
-      const headers = { authorization: `Bearer ${token}` };
-      const response = await fetch(server.origin, { headers });
+    const send = async (jwtAudience: string): Promise<readonly [number, string]> => {
+      const peers = { [server.origin]: { id: THEIRS, jwtAudience } };
+      await using fetch = createFetch(me, { peers });
+      const response = await fetch(server.origin);
       return [response.status, await response.text()];
     };
     const [status, body] = await send('reports');
