@@ -78,7 +78,7 @@ export class WorkloadJwtSource implements WorkloadJwt {
       audience: checkAudience(options.audience, 'fetch'),
       subject: this.#subject(options.id),
     };
-    if (this.state === 'closed') throw this.#absence();
+    if (this.#isClosed) throw this.#absence();
     return this.#tokens.get(request, options.signal);
   }
 
@@ -96,14 +96,19 @@ export class WorkloadJwtSource implements WorkloadJwt {
     const [audience = ''] = checkAudience([options.audience], 'validate');
     if (typeof token !== 'string' || token === '')
       throw invalid('cannot validate a JWT-SVID: the token is a string that is not empty');
-    if (this.state === 'closed') throw this.#absence();
-    const response = await call(
-      this.#environment,
-      VALIDATE_JWT_SVID,
-      { audience, svid: token },
-      { signal: options.signal, refusal: (end) => refused(end, token) },
-    );
-    return readValidation(response, audience);
+    if (this.#isClosed) throw this.#absence();
+    try {
+      const response = await call(
+        this.#environment,
+        VALIDATE_JWT_SVID,
+        { audience, svid: token },
+        { signal: options.signal, refusal: (end) => refused(end, token) },
+      );
+      return readValidation(response, audience);
+    } catch (error) {
+      // A connection that is closed under a call looks like one that was lost.
+      throw this.#isClosed ? this.#absence() : error;
+    }
   }
 
   /**
@@ -114,6 +119,8 @@ export class WorkloadJwtSource implements WorkloadJwt {
     const before = this.#followed;
     const { state, svids } = this.#x509.now;
     this.#followed = this.#x509.now;
+    // Whoever closes the one closes the other, and tells so.
+    if (state === 'closed') return;
     if (state === 'revoked' || state === 'failed') {
       if (before.state !== state) this.#tokens.clear(withdrawn('the identity of this process'));
       return;
@@ -134,6 +141,10 @@ export class WorkloadJwtSource implements WorkloadJwt {
       state: this.state,
       bundles: Array.from(this.#state.held.now.bundles, ({ trustDomain }) => trustDomain.name),
     };
+  }
+
+  get #isClosed(): boolean {
+    return this.state === 'closed';
   }
 
   #subject(id: SpiffeId | string | undefined): string {

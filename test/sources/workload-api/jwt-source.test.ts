@@ -701,4 +701,23 @@ describe('Workload.jwt', () => {
     }
     await server.idle();
   });
+
+  it('tells whoever waits for an answer when the workload closes', async () => {
+    await using server = await WorkloadApiServer.open({
+      trustDomain: 'example.org',
+      identities: [A],
+    });
+    const me = await Workload.open({ address: server.address });
+    const { jwt } = me;
+    const { token } = await jwt.fetch({ audience: 'x' });
+    server.delay(60_000);
+    const called = server.nextCall({ method: 'ValidateJWTSVID' });
+    const validating = jwt.validate(token, { audience: 'x' });
+    const fetching = jwt.fetch({ audience: 'y' });
+    await called;
+    await me.close();
+    await rejection('ERR_SPIFFE_SOURCE_CLOSED', validating);
+    await rejection('ERR_SPIFFE_SOURCE_CLOSED', fetching);
+    await server.idle();
+  });
 });
