@@ -21,7 +21,6 @@ export const RINGS: readonly Ring[] = [
     modules: ['tls'],
     tests: ['tls', 'attacks', 'bindings'],
   },
-  { name: 'files', modules: ['sources/files'], tests: ['sources/files'] },
 ];
 
 /** A mutant that no test can notice, and why. */

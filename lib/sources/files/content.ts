@@ -97,10 +97,9 @@ function readKey(bytes: Uint8Array, file: string): Uint8Array {
       `it holds ${other}, and a key must be unencrypted PKCS#8 (PRIVATE KEY); convert it with: openssl pkcs8 -topk8 -nocrypt -in KEY -out NEW_KEY`,
     );
   }
-  const [key, ...more] = readBlocks(bytes, 'PRIVATE KEY', file);
-  if (key === undefined || more.length > 0)
-    throw invalid(file, `it holds ${more.length + 1} keys; one is needed`);
-  return key;
+  const keys = readBlocks(bytes, 'PRIVATE KEY', file);
+  if (keys.length > 1) throw invalid(file, `it holds ${keys.length} keys; one is needed`);
+  return keys[0] as Uint8Array;
 }
 
 function readForeign(name: string, bytes: Uint8Array, file: string, own: TrustDomain): X509Bundle {

@@ -35,7 +35,7 @@ export function resolveNames(given: Partial<SvidFileNames> = {}): SvidFileNames 
       throw invalid(`there is no name ${quote(what)}; there are ${Object.keys(names).join(', ')}`);
     if (name === undefined) continue;
     // A leading dot is kept for what stands behind the files: `..data` and its like.
-    if (typeof name !== 'string' || !/^[^./\\\0][^/\\\0]*$/.test(name))
+    if (typeof name !== 'string' || !/^[^./\\\0][^/\\\0]{0,199}$/.test(name))
       throw invalid(`${quote(name)} is no plain name for ${what}: give one without a path`);
     Object.assign(names, { [what]: name });
   }

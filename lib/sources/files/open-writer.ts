@@ -59,10 +59,10 @@ function checkKeyMode(mode: number): number {
 function whyNoSvid(source: X509Source): SpiffeError | undefined {
   try {
     source.svid();
-    return undefined;
   } catch (error) {
     return error as SpiffeError;
   }
+  return undefined;
 }
 
 function timedOut(source: X509Source, directory: string, timeoutMs: number): SpiffeError {

@@ -32,13 +32,18 @@ export class UnsettledError extends SpiffeError {}
  * once, a generation is a directory of its own, which is not written to any more. Without one the files may be replaced
  * singly: they are read until two readings agree, so that there was an instant at which all of them were as read.
  *
+ * @param read - reads the files below a directory once.
  * @throws SpiffeError `ERR_SPIFFE_FILES_INVALID`; an {@link UnsettledError} when it might go well the next time.
  */
-export async function readSet(directory: string, names: SvidFileNames): Promise<FileSet> {
+export async function readSet(
+  directory: string,
+  names: SvidFileNames,
+  read: typeof readOnce = readOnce,
+): Promise<FileSet> {
   let before: FileSet | undefined;
   for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
     const base = await generation(directory);
-    const set = await readOnce(base.path, names).catch((error: SpiffeError) => error);
+    const set = await read(base.path, names).catch((error: SpiffeError) => error);
     // One that was replaced meanwhile may have been removed meanwhile, in part or whole.
     if ((await generation(directory)).path !== base.path) {
       before = undefined;
@@ -140,7 +145,7 @@ async function readRegular(path: string): Promise<RegularFile> {
       // One more than is allowed, so that a file that grows meanwhile is found out as well.
       const bytes = Buffer.alloc(Math.min(stat.size, MOST_BYTES) + 1);
       let length = 0;
-      for (let more = 1; more > 0 && length < bytes.length; length += more)
+      for (let more = 1; more > 0; length += more)
         more = (await handle.read(bytes, length, bytes.length - length)).bytesRead;
       if (length > MOST_BYTES) throw invalid(path, `it is larger than ${MOST_BYTES} bytes`);
       if (length > stat.size) throw invalid(path, 'it grew while it was read');

@@ -34,7 +34,8 @@ const OURS = '..svid-';
  * that link. Whoever resolves `..data` once reads one generation. An end at any moment, of the process or of the
  * machine, leaves the old files or the new ones; what it may leave behind is removed by the next call.
  *
- * @throws SpiffeError `ERR_SPIFFE_FILES_NOT_WRITTEN`; the old files are in place then, and nothing of the new ones.
+ * @throws SpiffeError `ERR_SPIFFE_FILES_NOT_WRITTEN`; the old files are in place then, and nothing of the new ones,
+ * unless it was the first set, whose names are put in place after the link.
  */
 export async function replaceSet(directory: string, files: readonly FileToWrite[]): Promise<void> {
   const names = topNames(files);

@@ -80,7 +80,6 @@ export class FilesX509Source extends HeldX509Source {
   }
 
   #soon(): void {
-    if (this.#closed) return;
     if (this.#looking) this.#changed = true;
     else if (!this.#settling) this.#settle();
   }

@@ -1,28 +1,24 @@
 import { execFile } from 'node:child_process';
 import { chmodSync, mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, relative } from 'node:path';
-import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { inspect, promisify } from 'node:util';
-import { Worker } from 'node:worker_threads';
-import { Workload, X509Bundle, X509Svid } from 'agent-spiffe';
+import { Workload, type X509Svid } from 'agent-spiffe';
 import { createFetch, createServer, peerOf } from 'agent-spiffe/http';
 import { FakeClock, TestCa } from 'agent-spiffe/testing';
 import { expect } from 'chai';
-import { readPem } from '#lib/internal/pem.js';
 import { type Logger, SILENT } from '#lib/log.js';
 import { DEFAULT_NAMES } from '#lib/sources/files/names.js';
 import { openFiles } from '#lib/sources/files/open.js';
-import { readSet, UnsettledError } from '#lib/sources/files/read-set.js';
+import { readSet } from '#lib/sources/files/read-set.js';
+import { FilesX509Source } from '#lib/sources/files/x509-source.js';
 import { listen } from '../../support/listen.js';
 import { memoryLogger } from '../../support/memory-logger.js';
 import { refusal } from '../../support/refusal.js';
 import { rejection } from '../../support/rejection.js';
 import { nextState } from '../../support/states.js';
 import {
-  expectOneGeneration,
   keyPem,
-  type Pems,
   pemsOf,
   QUICK_CLOCK,
   ScratchDirectory,
@@ -92,6 +88,7 @@ describe('a workload from files', () => {
       ['/x', { names: { key: 'a/b' } }, /no plain name for key/],
       ['/x', { names: { bundle: '..data' } }, /no plain name for bundle/],
       ['/x', { names: { bundle: '' } }, /no plain name for bundle/],
+      ['/x', { names: { key: 'k'.repeat(201) } }, /no plain name for key/],
       ['/x', { names: { bundle: 5 } }, /no plain name for bundle/],
       ['/x', { names: { bundle: 'svid.pem' } }, /two of the names are the same/],
       ['/x', { names: { cert: 'svid.pem' } }, /there is no name "cert"/],
@@ -124,6 +121,24 @@ describe('a workload from files', () => {
       const aborted = Workload.openFiles(dir.file('never'), { signal });
       expect(await aborted.catch((thrown: unknown) => thrown)).to.equal(reason);
     }
+  });
+
+  it('says that the time was too short when it has read nothing yet', async () => {
+    using dir = new ScratchDirectory();
+    const clock = new FakeClock();
+    const opening = openFiles(dir.path, { timeoutMs: 1000, logger: SILENT, clock });
+    clock.advance(1000);
+    const error = await rejection('ERR_SPIFFE_OPEN_TIMEOUT', opening);
+    expect(error.message).to.match(/within 1000 ms: they could not be read in that time/);
+  });
+
+  it('takes two hundred bundles, and not one more', async () => {
+    using dir = new ScratchDirectory();
+    writeInPlace(dir.path, pemsOf(ca.issue(ID), ca, [partner]));
+    for (let at = 1; at < 200; at++) writeFileSync(dir.file('bundles', `${at}.pem`), '');
+    const { x509, close } = await opened(dir.path);
+    expect(x509.bundles.get('partner.example')?.equals(partner.bundle)).to.equal(true);
+    close();
   });
 
   it('finds its files wherever the process goes', async () => {
@@ -229,6 +244,41 @@ describe('a change of the files', () => {
     close();
   });
 
+  it('that falls into a look is not lost', async () => {
+    using dir = new ScratchDirectory();
+    for (let ticks = 0; ticks < 24; ticks++) {
+      writeInPlace(dir.path, pemsOf(ca.issue(ID), ca));
+      const x509 = new FilesX509Source({
+        directory: dir.path,
+        names: DEFAULT_NAMES,
+        pollMs: 2 ** 30,
+        clock: QUICK_CLOCK,
+        logger: SILENT,
+      });
+      x509.start();
+      for (let tick = 0; tick < ticks; tick++) await new Promise((done) => setImmediate(done));
+      const svid = ca.issue(ID);
+      writeInPlace(dir.path, pemsOf(svid, ca));
+      await nextState(x509, isNow(svid), 5000);
+      x509.close();
+    }
+  });
+
+  it('that is being looked at when the end comes changes nothing any more', async () => {
+    using dir = new ScratchDirectory();
+    writeInPlace(dir.path, pemsOf(ca.issue(ID), ca));
+    for (const directory of [dir.path, dir.file('nowhere')]) {
+      const clock = new FakeClock();
+      const options = { directory, names: DEFAULT_NAMES, pollMs: 1000, clock, logger: SILENT };
+      const x509 = new FilesX509Source(options);
+      x509.start();
+      x509.close();
+      for (let more = 0; more < 5; more++) await readSet(dir.path, DEFAULT_NAMES);
+      expect(x509.state).to.equal('closed');
+      expect(clock.pendingTimers).to.equal(0);
+    }
+  });
+
   it('of which the system tells nothing is found by looking now and then', async () => {
     using dir = new ScratchDirectory();
     mkdirSync(dir.file('a'));
@@ -295,91 +345,6 @@ describe('a change of the files', () => {
   });
 });
 
-/** Each with an authority of its own, so that files of two would not verify. */
-function generations(count: number): readonly Pems[] {
-  return Array.from({ length: count }, () => {
-    const issuer = TestCa.create('example.org');
-    return pemsOf(issuer.issue(ID), issuer, [issuer]);
-  });
-}
-
-/** Runs while a thread replaces the files of a directory without a pause. */
-async function hammered(
-  directory: string,
-  replace: typeof swapGeneration,
-  use: () => Promise<void>,
-): Promise<void> {
-  const all = generations(30);
-  replace(directory, all[0] as Pems);
-  const worker = new Worker(new URL('./hammer.js', import.meta.url), {
-    workerData: { directory, generations: all, how: replace.name },
-  });
-  try {
-    await use();
-  } finally {
-    // A thread that is terminated ends at once: it holds nothing but the files of this test.
-    await worker.terminate();
-  }
-}
-
-describe('a reader of files that are replaced without a pause', () => {
-  it('reads files of one generation behind ..data, and never of two', async () => {
-    using dir = new ScratchDirectory();
-    await hammered(dir.path, swapGeneration, async () => {
-      const seen = new Set<string>();
-      for (let readings = 0; readings < 200 || seen.size < 10; readings++) {
-        const set = await readSet(dir.path, DEFAULT_NAMES).catch(unlessUnsettled);
-        if (set === undefined) continue;
-        const svid = svidOf(set.svid, set.key);
-        expectOneGeneration(svid.certificates, X509Bundle.fromPem('example.org', set.bundle));
-        expect(set.federated.get('example.org')).to.deep.equal(set.bundle);
-        seen.add(svid.serialNumber);
-      }
-    });
-  });
-
-  it('takes up one generation after another, and says nothing of a fault', async () => {
-    using dir = new ScratchDirectory();
-    const logger = memoryLogger();
-    await hammered(dir.path, swapGeneration, async () => {
-      const { x509, close } = await opened(dir.path, logger);
-      const seen = new Set<string>();
-      for await (const { svid, bundles } of x509.updates()) {
-        const bundle = bundles.get('example.org');
-        if (svid === undefined || bundle === undefined) throw new Error('nothing is withdrawn');
-        expectOneGeneration(svid.certificates, bundle);
-        if (seen.add(svid.serialNumber).size > 10) break;
-      }
-      close();
-    });
-    const faults = logger.lines.filter(({ message }) => !message.includes('own trust domain'));
-    expect(faults).to.deep.equal([]);
-  });
-
-  it('never takes a key for an SVID that is not its own where files are written in place', async () => {
-    using dir = new ScratchDirectory();
-    writeInPlace(dir.path, generations(1)[0] as Pems);
-    const { x509, close } = await opened(dir.path);
-    const taken: X509Svid[] = [];
-    const following = (async () => {
-      for await (const { svid } of x509.updates()) if (svid !== undefined) taken.push(svid);
-    })();
-    await hammered(dir.path, writeInPlace, () => setTimeout(500));
-    const last = ca.issue(ID);
-    writeInPlace(dir.path, pemsOf(last, ca));
-    const { state } = await nextState(x509, isNow(last));
-    expect(state).to.equal('ready');
-    close();
-    await following;
-    // Which throws for a key that is not the leaf's.
-    for (const { certificates, privateKey } of taken)
-      X509Svid.fromDer(
-        Buffer.concat(certificates),
-        privateKey.export({ type: 'pkcs8', format: 'der' }),
-      );
-  });
-});
-
 describe('the end of a workload from files', () => {
   it('is told to readers, and leaves no SVID', async () => {
     using dir = new ScratchDirectory();
@@ -422,16 +387,6 @@ describe('the end of a workload from files', () => {
     expect(JSON.parse(stdout)).to.deep.equal({ kept: 2, late: false });
   });
 });
-
-function unlessUnsettled(error: unknown): undefined {
-  if (!(error instanceof UnsettledError)) throw error;
-}
-
-function svidOf(svid: Uint8Array, key: Uint8Array): X509Svid {
-  const [pkcs8] = readPem(Buffer.from(key).toString(), 'PRIVATE KEY');
-  const chain = readPem(Buffer.from(svid).toString(), 'CERTIFICATE');
-  return X509Svid.fromDer(Buffer.concat(chain), pkcs8 as Uint8Array);
-}
 
 function abortSoon(reason: Error): AbortSignal {
   const controller = new AbortController();

@@ -1,6 +1,7 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
+  lstatSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -29,6 +30,7 @@ import { readPem } from '#lib/internal/pem.js';
 import { FilesFollower } from '#lib/sources/files/follow.js';
 import { DEFAULT_NAMES } from '#lib/sources/files/names.js';
 import { readSet } from '#lib/sources/files/read-set.js';
+import { type FileToWrite, removeSet, replaceSet } from '#lib/sources/files/replace-set.js';
 import { memoryLogger } from '../../support/memory-logger.js';
 import { openssl } from '../../support/openssl-verdicts.js';
 import { rejection } from '../../support/rejection.js';
@@ -39,6 +41,7 @@ import {
   keyPem,
   pemsOf,
   ScratchDirectory,
+  swapGeneration,
   writeInPlace,
 } from '../../support/svid-files.js';
 
@@ -65,12 +68,19 @@ async function written(writer: SvidFileWriter, svid: Svid | undefined): Promise<
     if (snapshot.svid === svid) return;
 }
 
+const file = (path: string): FileToWrite => ({ path, text: 'text', mode: 0o644 });
+
 describe('a writer of SVID files', () => {
   it('writes what OpenSSL finds good: a chain, its own key in PKCS#8, a bundle that verifies it', async () => {
     using dir = new ScratchDirectory();
     const issuer = TestCa.create('example.org', { intermediate: true });
-    const identity = staticIdentity(issuer, ID, [partner]);
+    const other = TestCa.create('other.example');
+    const identity = staticIdentity(issuer, ID, [partner, other]);
     await using writer = await SvidFileWriter.open(identity, dir.path);
+    expect(readdirSync(dir.file('bundles'))).to.deep.equal([
+      'other.example.pem',
+      'partner.example.pem',
+    ]);
     expect(writer.directory).to.equal(dir.path);
     const [svid, key, bundle] = ['svid.pem', 'svid_key.pem', 'svid_bundle.pem'].map((name) =>
       dir.file(name),
@@ -85,8 +95,8 @@ describe('a writer of SVID files', () => {
       svid,
     ]);
     expect(verified.text).to.match(/svid\.pem: OK/);
-    const other = dir.file('bundles', 'partner.example.pem');
-    expect(openssl(['verify', '-CAfile', other, '-untrusted', svid, svid]).ok).to.equal(false);
+    const foreign = dir.file('bundles', 'partner.example.pem');
+    expect(openssl(['verify', '-CAfile', foreign, '-untrusted', svid, svid]).ok).to.equal(false);
     expect(openssl(['pkey', '-in', key, '-check', '-noout']).text).to.match(/Key is valid/);
     const [ofKey, ofLeaf] = [
       openssl(['pkey', '-in', key, '-pubout']),
@@ -94,7 +104,7 @@ describe('a writer of SVID files', () => {
     ];
     expect(ofKey).to.deep.equal(ofLeaf);
     expect(read(dir, 'svid_key.pem')).to.match(/^-----BEGIN PRIVATE KEY-----\n/);
-    expect(openssl(['x509', '-in', other, '-noout', '-ext', 'subjectAltName']).text).to.include(
+    expect(openssl(['x509', '-in', foreign, '-noout', '-ext', 'subjectAltName']).text).to.include(
       'URI:spiffe://partner.example',
     );
   });
@@ -119,8 +129,8 @@ describe('a writer of SVID files', () => {
       await using _ = await SvidFileWriter.open(staticIdentity(ca, ID), dir.path, { keyMode });
       expect(modeOf(dir, 'svid_key.pem')).to.equal(keyMode);
     }
-    for (const keyMode of [0o644, 0o604, 0o700, 0o660, 0o200, 0, 0o1600, 1.5, '0600']) {
-      const options = { keyMode } as SvidFileWriterOptions;
+    for (const keyMode of [0o644, 0o604, 0o700, 0o660, 0o200, 0, 0o1600, 1.5, '0600', '0o600']) {
+      const options = { keyMode } as unknown as SvidFileWriterOptions;
       const opening = SvidFileWriter.open(staticIdentity(ca, ID), dir.path, options);
       expect((await rejection('ERR_SPIFFE_OPTION_INVALID', opening)).message).to.match(
         /as keyMode/,
@@ -148,6 +158,7 @@ describe('a writer of SVID files', () => {
     });
     await using me = await Workload.open({ address: api.address });
     await using writer = await SvidFileWriter.open(me, dir.path);
+    const name = lstatSync(dir.file('svid.pem')).ino;
     for (const change of [() => api.rotateSvids(), () => api.rotateCa(), () => api.rotateSvids()]) {
       const before = me.x509.svid();
       change();
@@ -156,6 +167,8 @@ describe('a writer of SVID files', () => {
       expect(read(dir, 'svid_key.pem')).to.equal(keyPem(me.x509.svid()));
       expect(read(dir, 'svid_bundle.pem')).to.equal(certificatePems(api.ca.bundle.authorities));
       expect(listing(dir)).to.deep.equal(WHOLE);
+      // The names stay; what moves is the link behind them.
+      expect(lstatSync(dir.file('svid.pem')).ino).to.equal(name);
     }
   });
 
@@ -174,6 +187,36 @@ describe('a writer of SVID files', () => {
     identity.x509.set({ svids: [svid], bundles: empty });
     await written(writer, svid);
     expect(listing(dir)).to.deep.equal(WITHOUT_OTHERS);
+  });
+
+  it('follows when only a federated domain comes or goes', async () => {
+    using dir = new ScratchDirectory();
+    const identity = staticIdentity(ca, ID);
+    await using writer = await SvidFileWriter.open(identity, dir.path);
+    for (const [others, names] of [
+      [[partner], ['partner.example.pem']],
+      [
+        [partner, TestCa.create('other.example')],
+        ['other.example.pem', 'partner.example.pem'],
+      ],
+      [[partner], ['partner.example.pem']],
+    ] as const) {
+      const bundles = X509Bundles.of(ca.bundle, ...others.map(({ bundle }) => bundle));
+      identity.x509.set({ bundles });
+      for await (const now of writer.updates()) if (now.bundles === bundles) break;
+      expect(readdirSync(dir.file('bundles'))).to.deep.equal(names);
+    }
+  });
+
+  it('leaves out a domain whose name is longer than that of a file may be', async () => {
+    using dir = new ScratchDirectory();
+    const [longest, tooLong] = ['l'.repeat(251), 't'.repeat(252)].map((name) =>
+      X509Bundle.fromDer(name, partner.bundleDer),
+    ) as [X509Bundle, X509Bundle];
+    const bundles = X509Bundles.of(ca.bundle, longest, tooLong);
+    const identity = { x509: new StaticX509Source([ca.issue(ID)], bundles) };
+    await using _ = await SvidFileWriter.open(identity, dir.path);
+    expect(readdirSync(dir.file('bundles'))).to.deep.equal([`${'l'.repeat(251)}.pem`]);
   });
 
   it('writes nothing for a state that changes nothing in the files', async () => {
@@ -380,6 +423,7 @@ describe('a writer of SVID files', () => {
     });
     await using _ = await SvidFileWriter.open({ x509: breaking }, dir.path, { logger });
     expect(logger.at('error')).to.have.length(1);
+    expect(logger.at('error')[0]?.fields).to.deep.equal({ reason: 'broken' });
     expect(listing(dir)).to.deep.equal(WITHOUT_OTHERS);
   });
 
@@ -400,6 +444,26 @@ describe('a writer of SVID files', () => {
 });
 
 describe('files that a writer replaces', () => {
+  it('are the old ones, and nothing else is left, when the new ones cannot all be written', async () => {
+    using dir = new ScratchDirectory();
+    await replaceSet(dir.path, [file('a'), file('b/c')]);
+    const before = readdirSync(dir.path, { recursive: true });
+    const bad = replaceSet(dir.path, [file('a'), file('b/c'), file('deep/below/c')]);
+    await rejection('ERR_SPIFFE_FILES_NOT_WRITTEN', bad);
+    expect(readdirSync(dir.path, { recursive: true })).to.deep.equal(before);
+  });
+
+  it('are not taken away where another wrote them, nor where there is no directory', async () => {
+    using dir = new ScratchDirectory();
+    swapGeneration(dir.path, pemsOf(ca.issue(ID), ca, [partner]));
+    const before = readdirSync(dir.path, { recursive: true });
+    await removeSet(dir.path);
+    expect(readdirSync(dir.path, { recursive: true })).to.deep.equal(before);
+    await removeSet(dir.file('nowhere'));
+    const error = await rejection('ERR_SPIFFE_FILES_NOT_WRITTEN', removeSet(dir.file('svid.pem')));
+    expect(error.message).to.match(/ENOTDIR/);
+  });
+
   it('are of one generation for whoever resolves ..data once, at every moment', async () => {
     using dir = new ScratchDirectory();
     const identity = staticIdentity(ca, ID);
