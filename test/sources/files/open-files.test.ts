@@ -12,12 +12,15 @@ import { DEFAULT_NAMES } from '#lib/sources/files/names.js';
 import { openFiles } from '#lib/sources/files/open.js';
 import { readSet } from '#lib/sources/files/read-set.js';
 import { FilesX509Source } from '#lib/sources/files/x509-source.js';
+import { createAuthority } from '#lib/testing/authority.js';
+import { subjectAltName } from '#lib/testing/extensions.js';
 import { listen } from '../../support/listen.js';
 import { memoryLogger } from '../../support/memory-logger.js';
 import { refusal } from '../../support/refusal.js';
 import { rejection } from '../../support/rejection.js';
 import { nextState } from '../../support/states.js';
 import {
+  certificatePems,
   keyPem,
   pemsOf,
   QUICK_CLOCK,
@@ -54,6 +57,24 @@ describe('a workload from files', () => {
     for (const { trustDomain, bundle } of [issued, partner])
       expect(workload.x509.bundles.get(trustDomain)?.equals(bundle)).to.equal(true);
     expect(workload.x509.bundles.get('other.example')).to.equal(undefined);
+  });
+
+  it('takes an authority that says nothing of a trust domain', async () => {
+    using dir = new ScratchDirectory();
+    const { certificate } = createAuthority(ca.trustDomain, {
+      now: new Date(),
+      change: (fields) => ({
+        ...fields,
+        extensions: [
+          ...fields.extensions.slice(0, -1),
+          subjectAltName({ uris: ['https://ca.example.org'] }),
+        ],
+      }),
+    });
+    const pems = pemsOf(ca.issue(ID), ca);
+    writeInPlace(dir.path, { ...pems, bundle: pems.bundle + certificatePems([certificate]) });
+    await using workload = await Workload.openFiles(dir.path);
+    expect(workload.x509.bundles.get('example.org')?.authorities).to.have.length(2);
   });
 
   it('is an identity like any other: it serves and calls over mutual TLS', async () => {
