@@ -19,14 +19,14 @@ const TOKEN = /^ +([\w\-.~+/]+=*)$/;
  */
 export function readCredentials(request: { readonly rawHeaders: readonly string[] }): Credentials {
   const { rawHeaders } = request;
-  const [value, ...others] = rawHeaders.filter(
+  const [value = '', ...others] = rawHeaders.filter(
     (_, at) => at % 2 === 1 && rawHeaders[at - 1]?.toLowerCase() === 'authorization',
   );
   if (others.length > 0)
     return { kind: 'malformed', reason: 'it has more than one Authorization header' };
-  const scheme = value === undefined ? null : SCHEME.exec(value);
+  const scheme = SCHEME.exec(value);
   // What is of another scheme is no credential for us.
-  if (value === undefined || scheme === null) return { kind: 'none' };
+  if (scheme === null) return { kind: 'none' };
   const token = TOKEN.exec(value.slice(scheme[0].length))?.[1];
   return token === undefined
     ? { kind: 'malformed', reason: 'its Authorization is not Bearer and one token' }

@@ -351,6 +351,7 @@ describe('jwtAudience, createDispatcher and its requests', () => {
     for (const [at, { authorizations, headers }] of server.seen.entries()) {
       expect(authorizations).to.have.length(1);
       expect(headers['x-two']).to.equal(good[at] === null ? undefined : '2');
+      expect(headers).to.not.have.any.keys('1', '2', 'undefined');
     }
     expect(server.seen).to.have.length(good.length);
     await dispatcher.close();

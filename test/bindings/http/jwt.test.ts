@@ -255,6 +255,13 @@ const passing: readonly (readonly [string, (token: string) => Call])[] = [
   ['Bearer and the token', (token) => ({ authorizations: [`Bearer ${token}`] })],
   ['the scheme in lower case', (token) => ({ authorizations: [`bearer ${token}`] })],
   ['the scheme in upper case', (token) => ({ authorizations: [`BEARER ${token}`] })],
+  [
+    'a token beside headers that have the name of its header as their value',
+    (token) => ({
+      headers: { 'x-one': 'Authorization', 'x-two': 'authorization' },
+      authorizations: [`Bearer ${token}`],
+    }),
+  ],
   ['several blanks', (token) => ({ authorizations: [`Bearer   ${token}`] })],
 ];
 

@@ -119,17 +119,24 @@ describe('jwtAudience, createAgent and its requests', () => {
     }
   });
 
-  const own: readonly (readonly [string, () => ClientRequest])[] = [
-    ['in a list', () => start({ headers: ['aUTHORIZATION', OWN] as never }).end()],
-    ['by auth', () => start({ auth: 'user:password' }).end()],
-    ['before it ends', () => start().setHeader('Authorization', OWN).end()],
-    ['before it writes', () => withBody(start({ method: 'POST' }).setHeader('authorization', OWN))],
+  /** How, whether a token is asked for before it shows, and a request that does it. */
+  const own: readonly (readonly [string, number, () => ClientRequest])[] = [
+    ['in a list', 0, () => start({ headers: ['aUTHORIZATION', OWN] as never }).end()],
+    ['in an object', 0, () => start({ headers: { aUTHORIZATION: OWN } }).end()],
+    ['by auth', 0, () => start({ auth: 'user:password' }).end()],
+    ['before it ends', 1, () => start().setHeader('Authorization', OWN).end()],
+    [
+      'before it writes',
+      1,
+      () => withBody(start({ method: 'POST' }).setHeader('authorization', OWN)),
+    ],
   ];
-  for (const [how, send] of own) {
+  for (const [how, asked, send] of own) {
     it(`refuses an Authorization that the caller sets ${how}`, async () => {
       const [error] = (await once(send(), 'error')) as [SpiffeError];
       expect(error.code, error.message).to.equal('ERR_SPIFFE_OPTION_INVALID');
       expect(inspect(error)).not.to.include(OWN);
+      expect(me.jwt.asked).to.have.length(asked);
       expect(server.seen).to.deep.equal([]);
     });
   }
