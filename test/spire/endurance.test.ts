@@ -27,6 +27,11 @@ function record(me: Workload): X509Snapshot['state'][] {
   return states;
 }
 
+/** The old authority is gone from the bundle. */
+function alone({ bundles }: X509Snapshot): boolean {
+  return bundles.get('example.org')?.authorities.length === 1;
+}
+
 describeSpire('real SPIRE: endurance', () => {
   for (const seconds of [3, 10, 60]) {
     it(`is live within 2 s of the return of an agent that was killed for ${seconds} s`, async function () {
@@ -134,8 +139,6 @@ describeSpire('real SPIRE: endurance', () => {
         ) !== 0;
       await Promise.all([nextState(agent, moved), nextState(search, moved)]);
       await revokeOld();
-      const alone = ({ bundles }: X509Snapshot): boolean =>
-        bundles.get('example.org')?.authorities.length === 1;
       await Promise.all([nextState(agent, alone), nextState(search, alone)]);
       await call();
       over.abort();
