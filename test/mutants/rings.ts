@@ -43,6 +43,11 @@ export const EQUIVALENT: readonly Equivalent[] = [
     why: 'a text put through bytes is the same text where PEM looks at it, which is ASCII',
   },
   {
+    module: 'identity/jwt/judge.js',
+    code: 'authority.kind === algorithm.keyKind && hasLength(algorithm, authority.key, signature) => (hasLength(algorithm, authority.key, signature))',
+    why: 'keys of two kinds make signatures of two lengths; JWT-05 does not rest on that',
+  },
+  {
     module: 'identity/jwt/bundle.js',
     code: "typeof json === 'string' => true",
     why: 'bytes put through Buffer.from are the same bytes',

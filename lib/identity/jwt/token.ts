@@ -47,7 +47,7 @@ export function decodeToken(token: string): DecodedToken {
   const head = token.slice(0, first);
   const body = token.slice(first + 1, second);
   const sign = token.slice(second + 1);
-  if (second < 0 || head === '' || body === '' || sign === '' || sign.includes('.')) {
+  if (second === -1 || head === '' || body === '' || sign === '' || sign.includes('.')) {
     throw invalid(
       'the token is not three parts joined by dots (JWT-01); give the token alone, without "Bearer "',
     );

@@ -712,12 +712,12 @@ describe('Workload.jwt', () => {
     const { token } = await jwt.fetch({ audience: 'x' });
     server.delay(60_000);
     const called = server.nextCall({ method: 'ValidateJWTSVID' });
-    const validating = jwt.validate(token, { audience: 'x' });
-    const fetching = jwt.fetch({ audience: 'y' });
+    const waiting = [jwt.validate(token, { audience: 'x' }), jwt.fetch({ audience: 'y' })].map(
+      (one) => rejection('ERR_SPIFFE_SOURCE_CLOSED', one),
+    );
     await called;
     await me.close();
-    await rejection('ERR_SPIFFE_SOURCE_CLOSED', validating);
-    await rejection('ERR_SPIFFE_SOURCE_CLOSED', fetching);
+    await Promise.all(waiting);
     await server.idle();
   });
 });
