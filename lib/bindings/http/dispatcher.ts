@@ -110,6 +110,8 @@ function defineDispatcher(): DispatcherClass {
     readonly #client: Client;
     readonly #options: UndiciPoolOptions;
     readonly #byOrigin = new Map<string, Pooled>();
+    /** Those of rules that hold no more, while something is in flight on them. */
+    readonly #leaving = new Set<Agent>();
     readonly #waiting = new Waiting();
     #closed = false;
 
@@ -181,17 +183,23 @@ function defineDispatcher(): DispatcherClass {
 
     async #end(how: (agent: Agent) => Promise<void>, callback?: () => void): Promise<void> {
       await this.#waiting.idle();
-      const agents = [...this.#byOrigin.values()].map(({ agent }) => agent);
+      const agents = [...this.#leaving, ...[...this.#byOrigin.values()].map(({ agent }) => agent)];
       this.#byOrigin.clear();
       await Promise.all(agents.map(how));
       callback?.();
+    }
+
+    async #leave(agent: Agent): Promise<void> {
+      this.#leaving.add(agent);
+      await agent.close();
+      this.#leaving.delete(agent);
     }
 
     /** One agent an origin. When its rule is another than before, what is in flight ends and nothing is added. */
     #pooled(target: Target): Agent {
       const before = this.#byOrigin.get(target.origin);
       if (before?.rule === target.rule.key) return before.agent;
-      void before?.agent.close();
+      if (before !== undefined) void this.#leave(before.agent);
       const agent = new Agent({
         ...this.#options,
         connect: (_, callback) => {

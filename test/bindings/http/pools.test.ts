@@ -1,5 +1,5 @@
 import { EventEmitter, once } from 'node:events';
-import type { IncomingMessage } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type Agent, get } from 'node:https';
 import { text as textOf } from 'node:stream/consumers';
 import type { Identity, PeerPredicate, PeerRule } from 'agent-spiffe';
@@ -239,6 +239,33 @@ describe('createDispatcher', () => {
     await (await request(service.origin, { dispatcher })).body.text();
     await closed;
     await dispatcher.close();
+    await service.close();
+  });
+
+  it('is closed only when what is in flight under a rule of before has ended', async () => {
+    const arrivals = new EventEmitter();
+    const service = await httpService(staticIdentity(ca, TOOLS), AGENT, (incoming, response) => {
+      if (incoming.url === '/') response.end('hi');
+      else arrivals.emit('one', response);
+    });
+    let rule: PeerRule = TOOLS;
+    const dispatcher = createDispatcher(me, { peers: () => rule });
+    const arrived = once(arrivals, 'one');
+    const order: string[] = [];
+    const slow = request(`${service.origin}/slow`, { dispatcher })
+      .then(async ({ body }) => await body.text())
+      .then((answer) => order.push(answer));
+    const [response] = (await arrived) as [ServerResponse];
+    rule = 'spiffe://example.org/*';
+    await (await request(service.origin, { dispatcher })).body.text();
+    const [, second] = service.connections;
+    const secondClosed = second === undefined ? undefined : once(second, 'close');
+
+    const closed = dispatcher.close().then(() => order.push('closed'));
+    await secondClosed;
+    response.end('slow');
+    await Promise.all([slow, closed]);
+    expect(order).to.deep.equal(['slow', 'closed']);
     await service.close();
   });
 
