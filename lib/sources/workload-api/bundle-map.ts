@@ -42,8 +42,7 @@ export function readBundleMap<Bundle extends Comparable<Bundle>>(
     try {
       // WLA-14, WLA-25, WLA-33: the key is the trust domain's own SPIFFE ID.
       const id = SpiffeId.parse(key);
-      if (id.path !== '')
-        throw reader.invalid('the key is the ID of a workload, not of a trust domain');
+      if (id.path !== '') throw new Error('the key is the ID of a workload, not of a trust domain');
       bundles.set(id.trustDomain.name, readBundle(id.trustDomain, bytes, reader, omit));
     } catch (cause) {
       omit(reasonOf(cause), cause);
@@ -52,7 +51,7 @@ export function readBundleMap<Bundle extends Comparable<Bundle>>(
   return { bundles, omissions };
 }
 
-/** Reads one bundle, and gives the one held where it says the same. */
+/** Reads one bundle, and gives the one held where it says the same. What it throws is the cause of its caller's error. */
 export function readBundle<Bundle extends Comparable<Bundle>>(
   domain: TrustDomain,
   bytes: Uint8Array,
@@ -61,7 +60,7 @@ export function readBundle<Bundle extends Comparable<Bundle>>(
 ): Bundle {
   const { limits } = reader;
   if (bytes.length > limits.bundleBytes)
-    throw reader.invalid(`${bytes.length} bytes are above the limit of ${limits.bundleBytes}`);
+    throw new Error(`${bytes.length} bytes are above the limit of ${limits.bundleBytes}`);
   const bundle = reader.parse(domain, bytes);
   for (const why of reader.skipped?.(bundle) ?? []) omit(`left out ${why}`);
   const held = reader.held(domain);

@@ -97,7 +97,7 @@ function readSvid(
   try {
     const id = SpiffeId.parse(entry.spiffeId);
     svid = X509Svid.fromDer(entry.x509Svid, entry.x509SvidKey, { hint: entry.hint });
-    if (!svid.id.equals(id)) throw invalid(`the certificate is that of ${svid.id.toString()}`);
+    if (!svid.id.equals(id)) throw new Error(`the certificate is that of ${svid.id.toString()}`);
   } catch (cause) {
     throw invalid(`${which(entry, at)}: ${reasonOf(cause)}`, cause);
   }

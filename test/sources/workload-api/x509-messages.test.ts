@@ -311,6 +311,7 @@ describe('a message of the Workload API that is wrong about our own identity', (
       expect(source.svid()).to.equal(held.svid);
       expect(source.trouble?.code).to.equal('ERR_SPIFFE_WORKLOAD_API_RESPONSE_INVALID');
       expect(source.trouble?.message).to.match(says);
+      expect(source.trouble?.message.match(/X509SVIDResponse/g), 'once').to.have.lengthOf(1);
       expect(logger.at('warn').map(({ message: text }) => text)).to.have.lengthOf(1);
 
       send(message({ svids: [entry('c')] }));
