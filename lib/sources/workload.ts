@@ -2,8 +2,9 @@ import { SpiffeError } from '../errors.js';
 import type { Identity, SourceState, X509Snapshot, X509Source } from '../identity/source.js';
 import type { SpiffeId } from '../identity/spiffe-id.js';
 import { SYSTEM_CLOCK } from '../internal/clock.js';
+import { checkOptions } from '../internal/options.js';
 import { quote } from '../internal/quote.js';
-import { type Logger, SILENT } from '../log.js';
+import { checkLogger, type Logger, SILENT } from '../log.js';
 import type { SvidFileNames } from './files/names.js';
 import type { OpenedFiles } from './files/open.js';
 import { describeAddress, resolveWorkloadApiAddress } from './workload-api/address.js';
@@ -134,13 +135,14 @@ export class Workload implements Identity {
 }
 
 function resolve(options: WorkloadOptions): OpenSettings {
+  const connection = resolveConnection(options, 'a workload');
   const { pick } = options;
   if (pick !== undefined && typeof pick !== 'function' && (typeof pick !== 'string' || pick === ''))
     throw invalid(
       'a workload',
       'pick is the hint of an identity, which is not empty, or a function',
     );
-  return { ...resolveConnection(options, 'a workload'), pick };
+  return { ...connection, pick };
 }
 
 /** What every source that is opened takes, judged; `what` it is, for messages. */
@@ -148,7 +150,10 @@ export function resolveConnection(
   options: Omit<WorkloadOptions, 'pick'>,
   what: string,
 ): Omit<OpenSettings, 'pick'> {
-  const { address, signal, limits } = options;
+  const { address, signal, limits } = checkOptions(
+    options,
+    "{ address: 'unix:///run/spire/agent.sock' }",
+  );
   return {
     ...resolveWait(options, what),
     address: resolveWorkloadApiAddress(address),
@@ -169,14 +174,7 @@ export function resolveWait(
       what,
       `timeoutMs is a number of milliseconds above 0, not ${typeof timeoutMs === 'number' ? timeoutMs : quote(timeoutMs)}`,
     );
-  for (const method of ['debug', 'info', 'warn', 'error'] as const) {
-    if (typeof logger[method] !== 'function')
-      throw invalid(
-        what,
-        `the logger has no method ${method}; it needs debug, info, warn and error`,
-      );
-  }
-  return { timeoutMs, logger };
+  return { timeoutMs, logger: checkLogger(logger) };
 }
 
 function invalid(what: string, why: string): SpiffeError {

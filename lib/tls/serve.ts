@@ -4,7 +4,7 @@ import { SpiffeError } from '../errors.js';
 import { capturePeer, NOBODY } from '../identity/peer.js';
 import type { Identity } from '../identity/source.js';
 import type { X509Svid } from '../identity/x509/svid.js';
-import { type Logger, SILENT } from '../log.js';
+import type { Logger } from '../log.js';
 import { holdConnection } from './connections.js';
 import { secureContextOptions, type TlsFloor } from './context.js';
 import { checkPeer, checkPeerIfShown } from './gate.js';
@@ -17,10 +17,10 @@ export interface GuardOptions {
   readonly rule: Rule;
   /** Lets in clients that show no certificate as well. Default: `false`. */
   readonly unauthenticated?: boolean;
+  /** Told of each peer that is refused and of each connection withdrawn. */
+  readonly logger: Logger;
   /** Default: `TLSv1.2`. */
   readonly minVersion?: TlsFloor;
-  /** Told of each peer that is refused and of each connection withdrawn. Default: silent. */
-  readonly logger?: Logger;
 }
 
 const guarded = new WeakSet<Server>();
@@ -79,7 +79,7 @@ class ServerGate {
     this.#rule = options.rule;
     this.#check = options.unauthenticated === true ? checkPeerIfShown : checkPeer;
     this.#minVersion = options.minVersion;
-    this.#logger = options.logger ?? SILENT;
+    this.#logger = options.logger;
   }
 
   /** Before the handshake: the newest SVID is the one that is presented. Without one there is nobody to talk to. */
@@ -89,8 +89,9 @@ class ServerGate {
       if (svid !== this.#presented[0]) this.#present(svid);
       return true;
     } catch (error) {
-      this.#logger.warn(this.#about(raw, error), 'closed a connection: no SVID to present');
+      const about = this.#about(raw, error);
       raw.destroy();
+      this.#logger.warn(about, 'closed a connection: no SVID to present');
       return false;
     }
   }
@@ -107,15 +108,17 @@ class ServerGate {
         local,
         peer: peer?.id,
         withdraw: (reason) => {
-          this.#logger.info(this.#about(socket, reason), 'closed a connection: trust withdrawn');
+          const about = this.#about(socket, reason);
           // Not with the reason as its error: who serves has done nothing wrong, and may not listen.
           socket.destroy();
+          this.#logger.info(about, 'closed a connection: trust withdrawn');
         },
       });
       return true;
     } catch (error) {
-      this.#logger.warn(this.#about(socket, error), 'refused a client');
+      const about = this.#about(socket, error);
       socket.destroy();
+      this.#logger.warn(about, 'refused a client');
       return false;
     }
   }

@@ -188,6 +188,7 @@ describe('opening a workload', () => {
     ['a limit that is text', { limits: { bundleBytes: '1' } }, /the limit bundleBytes .* not "1"/],
     ['a limit that there is not', { limits: { svid: 1 } }, /there is no limit "svid"/],
     ['a logger without methods', { logger: { info: () => {} } }, /no method debug/],
+    ['a logger that is null', { logger: null }, /no method debug/],
   ];
   for (const [what, options, says] of BAD_OPTIONS) {
     it(`refuses ${what} before it calls anything`, async () => {
@@ -195,6 +196,11 @@ describe('opening a workload', () => {
       expect(error.message).to.match(says);
     });
   }
+
+  it('refuses an address where the options belong: it would be passed over', async () => {
+    const error = await refused(address as WorkloadOptions, 'ERR_SPIFFE_OPTION_INVALID');
+    expect(error.message).to.include(address);
+  });
 
   it('takes limits that are left undefined', async () => {
     await refused(

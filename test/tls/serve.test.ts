@@ -1,10 +1,10 @@
 import { once } from 'node:events';
 import { createServer as createHttpServer } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
-import { connect as tcpConnect } from 'node:net';
+import { Socket, connect as tcpConnect } from 'node:net';
 import { type TLSSocket, type Server as TlsServer, connect as tlsConnect } from 'node:tls';
 import { inspect } from 'node:util';
-import type { X509Svid } from 'agent-spiffe';
+import type { Identity, Logger, X509Svid } from 'agent-spiffe';
 import { createServer, protect, type ServerOptions } from 'agent-spiffe/http';
 import { TestCa } from 'agent-spiffe/testing';
 import { expect } from 'chai';
@@ -244,6 +244,43 @@ describe('protect', () => {
     protect(server, identity, { allow: CLIENT });
   });
 
+  for (const [what, bad, says] of [
+    ['a promise', Promise.resolve(identity), /a promise .* await Workload\.open\(\)/],
+    ['nothing', undefined, /a value of type undefined/],
+    ['a source without its identity', identity.x509, /a value of type object/],
+    ['bundles alone', { x509: { updates: identity.x509.updates } }, /what has no SVID/],
+  ] as const) {
+    it(`refuses ${what} in the place of an identity`, () => {
+      refusal('ERR_SPIFFE_OPTION_INVALID', says, () =>
+        protect(createHttpsServer(), bad as unknown as Identity, { allow: CLIENT }),
+      );
+    });
+  }
+
+  it('closes the connection that it refuses before it says so to a logger, which may throw', () => {
+    const cause = new RangeError('mine');
+    const logger: Logger = {
+      ...memoryLogger(),
+      warn: () => {
+        throw cause;
+      },
+    };
+    const revoked = staticIdentity(ca, SERVER);
+    revoked.x509.set({ state: 'revoked' });
+    const server = createHttpsServer();
+    protect(server, revoked, { allow: CLIENT, logger });
+    const raw = new Socket();
+    expect(() => server.emit('connection', raw)).to.throw(cause);
+    expect(raw.destroyed).to.equal(true);
+  });
+
+  it('refuses a logger that would fail at the first refusal', () => {
+    const logger = { ...memoryLogger(), warn: undefined } as unknown as Logger;
+    refusal('ERR_SPIFFE_OPTION_INVALID', 'no method warn', () =>
+      protect(createHttpsServer(), identity, { allow: CLIENT, logger }),
+    );
+  });
+
   it('refuses a version of TLS that it does not know', () => {
     const options = { allow: CLIENT, minVersion: 'TLSv1.1' } as unknown as ServerOptions;
     refusal('ERR_SPIFFE_OPTION_INVALID', 'minVersion', () =>
@@ -271,6 +308,12 @@ describe('createServer', () => {
     refusal('ERR_SPIFFE_PEER_RULE_INVALID', 'none of', () =>
       // @ts-expect-error -- a rule is never left out
       createServer(identity, {}),
+    );
+  });
+
+  it('refuses to be made without options, a handler in their place', () => {
+    refusal('ERR_SPIFFE_OPTION_INVALID', '{ allow:', () =>
+      createServer(identity, (() => {}) as unknown as ServerOptions),
     );
   });
 });

@@ -28,8 +28,9 @@ export interface AgentOptions extends ClientOptions {
  * @throws SpiffeError `ERR_SPIFFE_OPTION_INVALID` or `ERR_SPIFFE_PEER_RULE_INVALID`.
  */
 export function createAgent(identity: Identity | Verifier, options: AgentOptions): Agent {
+  const client = parseClient(identity, options);
   const { keepAlive = true, maxSockets, maxFreeSockets } = options;
-  return new BoundAgent(parseClient(identity, options), {
+  return new BoundAgent(client, {
     keepAlive,
     ...(maxSockets === undefined ? {} : { maxSockets }),
     ...(maxFreeSockets === undefined ? {} : { maxFreeSockets }),

@@ -2,8 +2,9 @@ import type { TLSSocket } from 'node:tls';
 import { callbackify } from 'node:util';
 import { WEB_PKI } from '../../identity/peer-rule.js';
 import type { Identity, JwtSource, Verifier } from '../../identity/source.js';
-import { checkDuration } from '../../internal/options.js';
+import { checkDuration, checkOptions } from '../../internal/options.js';
 import { connect, DEFAULT_CONNECT_TIMEOUT_MS } from '../../tls/connect.js';
+import { checkVerifier } from '../../tls/identity.js';
 import { connectWeb } from '../../tls/web.js';
 import { type Peers, parsePeers, type Resolve, type Target } from './targets.js';
 
@@ -26,17 +27,19 @@ export interface Client {
 
 /** @throws SpiffeError `ERR_SPIFFE_OPTION_INVALID` or `ERR_SPIFFE_PEER_RULE_INVALID`. */
 export function parseClient(identity: Identity | Verifier, options: ClientOptions): Client {
+  checkVerifier(identity);
+  const { peers, connectTimeoutMs = DEFAULT_CONNECT_TIMEOUT_MS } = checkOptions(
+    options,
+    "{ peers: { 'https://tools.internal:8443': 'spiffe://example.org/tools' } }",
+  );
   // Asked for anew each time, and only where a token is wanted: it is what opens the stream of a Workload's JWT bundles.
   const jwt = (): JwtSource | undefined => {
     const source = 'jwt' in identity ? identity.jwt : undefined;
     // A BundleSource has something of this name as well: bundles, and no tokens.
     return source !== undefined && 'fetch' in source ? source : undefined;
   };
-  const resolve = parsePeers(options.peers, () => jwt() !== undefined);
-  const timeoutMs = checkDuration(
-    'connectTimeoutMs',
-    options.connectTimeoutMs ?? DEFAULT_CONNECT_TIMEOUT_MS,
-  );
+  const resolve = parsePeers(peers, () => jwt() !== undefined);
+  const timeoutMs = checkDuration('connectTimeoutMs', connectTimeoutMs);
   return {
     resolve,
     // Both libraries take a connection by callback; what it throws must not end up in a promise.

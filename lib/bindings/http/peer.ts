@@ -6,7 +6,7 @@ import { capturedPeer, NOBODY } from '../../identity/peer.js';
 import { type PeerPredicate, type PeerRule, parsePeerRule } from '../../identity/peer-rule.js';
 import type { Peer } from '../../identity/source.js';
 import type { SpiffeId } from '../../identity/spiffe-id.js';
-import { type Logger, SILENT } from '../../log.js';
+import { checkLogger, type Logger, SILENT } from '../../log.js';
 
 /** What a peer can be read from: a request, a socket, or a stream of http2. */
 export type PeerCarrier = IncomingMessage | Http2ServerRequest | Http2Stream | Duplex;
@@ -91,7 +91,7 @@ export function requirePeer(
   options: { readonly logger?: Logger } = {},
 ): PeerMiddleware {
   const accepts = parsePeerRule(rule);
-  const logger = options.logger ?? SILENT;
+  const logger = checkLogger(options.logger ?? SILENT);
   return (request, response, next) => {
     const { peer } = find(request);
     const reason = whyNotPeer(peer, accepts);

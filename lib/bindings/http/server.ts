@@ -4,9 +4,10 @@ import { Server as TlsServer } from 'node:tls';
 import { SpiffeError } from '../../errors.js';
 import type { PeerRule, UNAUTHENTICATED_CLIENTS } from '../../identity/peer-rule.js';
 import type { Identity } from '../../identity/source.js';
-import { checkDuration } from '../../internal/options.js';
+import { checkDuration, checkOptions } from '../../internal/options.js';
 import { quote } from '../../internal/quote.js';
-import type { Logger } from '../../log.js';
+import { checkLogger, type Logger, SILENT } from '../../log.js';
+import { checkIdentity } from '../../tls/identity.js';
 import { parseAdmission } from '../../tls/rule.js';
 import { guardServer } from '../../tls/serve.js';
 
@@ -33,6 +34,7 @@ export interface ServerOptions extends ProtectOptions {
 }
 
 const HANDSHAKE_TIMEOUT_MS = 10_000;
+const EXAMPLE = "{ allow: 'spiffe://example.org/agents/*' }";
 
 /**
  * Makes a server over mutual TLS: an `https.Server`, which presents the newest SVID of `identity` and whose handler is
@@ -46,7 +48,7 @@ export function createServer(
   options: ServerOptions,
   handler?: RequestListener,
 ): Server {
-  const { handshakeTimeoutMs = HANDSHAKE_TIMEOUT_MS, ...rest } = options;
+  const { handshakeTimeoutMs = HANDSHAKE_TIMEOUT_MS, ...rest } = checkOptions(options, EXAMPLE);
   const handshakeTimeout = checkDuration('handshakeTimeoutMs', handshakeTimeoutMs);
   const server = createHttpsServer({ handshakeTimeout }, handler);
   protect(server, identity, rest);
@@ -56,7 +58,8 @@ export function createServer(
 /**
  * Puts the same gate before a server that someone else made: a framework's `https.Server`, an http2 secure server, any
  * `tls.Server`. Call it before the server listens. The certificates and client checks it was made with are replaced;
- * its limits, such as `handshakeTimeout` (120 s unless given to it), stay.
+ * its limits, such as `handshakeTimeout` (120 s unless given to it), stay. So does what it presents by `SNICallback` or
+ * `addContext` to a client that asks for that name; who the client is, is judged all the same.
  *
  * @throws SpiffeError `ERR_SPIFFE_PEER_RULE_INVALID`, or `ERR_SPIFFE_OPTION_INVALID` when the server does not speak
  * TLS, listens already or is protected already.
@@ -74,16 +77,16 @@ export function protect(server: TlsServer, identity: Identity, options: ProtectO
       'cannot protect this server: it listens already, so someone may have come in unverified; protect it before',
     );
   }
-  const { allow, minVersion, logger } = options;
+  const { allow, minVersion, logger = SILENT } = checkOptions(options, EXAMPLE);
   if (minVersion !== undefined && minVersion !== 'TLSv1.2' && minVersion !== 'TLSv1.3') {
     throw new SpiffeError(
       'ERR_SPIFFE_OPTION_INVALID',
       `cannot take ${quote(minVersion)} as minVersion: give TLSv1.2 or TLSv1.3`,
     );
   }
-  guardServer(server, identity, {
+  guardServer(server, checkIdentity(identity), {
     ...parseAdmission(allow),
+    logger: checkLogger(logger),
     ...(minVersion === undefined ? {} : { minVersion }),
-    ...(logger === undefined ? {} : { logger }),
   });
 }

@@ -23,10 +23,11 @@ describe('agent-spiffe/http', () => {
     const said = run(`${LOADED}
       const { createFetch, createAgent, createDispatcher } = await import('agent-spiffe/http');
       const peers = { 'https://a': 'spiffe://example.org/a' };
-      createFetch({}, { peers });
-      createAgent({}, { peers });
+      const me = { x509: { svid() {}, updates() {} } };
+      createFetch(me, { peers });
+      createAgent(me, { peers });
       const before = loaded().length;
-      createDispatcher({}, { peers });
+      createDispatcher(me, { peers });
       console.log(before, loaded().some((file) => file.includes('undici')));`);
     expect(said).to.equal('0 true\n');
   });

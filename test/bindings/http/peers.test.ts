@@ -1,4 +1,4 @@
-import { ANY_SPIFFE_ID, type SpiffeErrorCode, SpiffeId } from 'agent-spiffe';
+import { ANY_SPIFFE_ID, type Identity, type SpiffeErrorCode, SpiffeId } from 'agent-spiffe';
 import { createAgent, createDispatcher, createFetch, type Peers } from 'agent-spiffe/http';
 import { TestCa } from 'agent-spiffe/testing';
 import { expect } from 'chai';
@@ -113,6 +113,19 @@ for (const [name, make] of MAKERS) {
         );
       });
     }
+
+    it('are not left out, and the options with them', () => {
+      refusal('ERR_SPIFFE_OPTION_INVALID', '{ peers:', () =>
+        make(me, undefined as unknown as { peers: Peers }),
+      );
+    });
+
+    it('are not asked for an identity that nobody has awaited', () => {
+      const late = Promise.resolve(me) as unknown as Identity;
+      refusal('ERR_SPIFFE_OPTION_INVALID', 'await Workload.open()', () =>
+        make(late, { peers: { [KEY]: ID } }),
+      );
+    });
   });
 }
 
