@@ -15,7 +15,8 @@ export type Redirects = 'manual' | 'follow' | 'error';
 export interface FetchOptions extends DispatcherOptions {
   /**
    * For requests that do not say. Default: `manual`, which gives the 3xx response itself. With `follow` each hop is
-   * bound by the rule of its own origin, and no credentials cross from one to another.
+   * bound by the rule of its own origin; the headers `authorization`, `proxy-authorization` and `cookie` stay with the
+   * first, all others go along, and so does the body of a 307 or 308.
    */
   readonly redirect?: Redirects;
 }

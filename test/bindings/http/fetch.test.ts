@@ -174,13 +174,22 @@ describe('createFetch', () => {
 
     it('lets no credentials cross to another origin, and keeps them at their own', async () => {
       await using fetch = bound();
-      const headers = { authorization: 'Bearer token', cookie: 'a=b', 'x-trace': '1' };
+      const headers = {
+        authorization: 'Bearer token',
+        'proxy-authorization': 'Basic a2V5',
+        cookie: 'a=b',
+        'x-trace': '1',
+      };
       const init = { redirect: 'follow', headers } as const;
       await (await fetch(via(307, `${service.origin}/here`), init)).text();
       expect(seen.at(-1)?.headers).to.include(headers);
       await (await fetch(via(307, mailService.origin), init)).text();
       expect(seen.at(-1)?.headers).to.include({ 'x-trace': '1' });
-      expect(seen.at(-1)?.headers).to.not.have.any.keys('authorization', 'cookie');
+      expect(seen.at(-1)?.headers).to.not.have.any.keys(
+        'authorization',
+        'proxy-authorization',
+        'cookie',
+      );
     });
 
     it('verifies who answers at the end of a redirect', async () => {
