@@ -173,6 +173,17 @@ describe('parsePeerRule', () => {
     });
   }
 
+  it('says of a rule that stands alone where it may stand', () => {
+    for (const [rule, says] of [
+      [WEB_PKI, 'WEB_PKI is about no SPIFFE ID'],
+      [UNAUTHENTICATED_CLIENTS, 'UNAUTHENTICATED_CLIENTS stands alone'],
+    ] as const) {
+      refusal('ERR_SPIFFE_PEER_RULE_INVALID', says, () =>
+        parsePeerRule(['spiffe://td/a', rule] as unknown as PeerRule),
+      );
+    }
+  });
+
   it('agrees with a matcher that goes segment by segment', () => {
     const letter = fc.constantFrom('a', 'b', 'x');
     const pattern = fc

@@ -183,6 +183,15 @@ describe('X509Svid.fromDer', () => {
         Buffer.concat([leaf(), ROOT.certificate, MIDDLE.certificate]),
       ],
       [
+        'one behind it that may sign certificates and is no CA (X509-10)',
+        "beyond the leaf is not a CA's",
+        Buffer.concat([
+          leaf(MIDDLE),
+          authority({ issuer: ROOT }, put(basicConstraints({ ca: false }))).certificate,
+        ]),
+        Buffer.concat([leaf(MIDDLE), authority({ issuer: ROOT }).certificate]),
+      ],
+      [
         'a CA behind it that may sign CRLs alone (X509-10)',
         "beyond the leaf is not a CA's",
         Buffer.concat([leaf(), authority({}, put(keyUsage(['cRLSign']))).certificate]),
