@@ -10,7 +10,7 @@ import { quote } from '../internal/quote.js';
 export function checkIdentity(identity: Identity): Identity {
   checkVerifier(identity);
   if (typeof (identity.x509 as Partial<Identity['x509']>).svid === 'function') return identity;
-  throw invalid('what has no SVID', 'give a workload');
+  throw invalid('what has no SVID', 'give a Workload');
 }
 
 /** Throws `ERR_SPIFFE_OPTION_INVALID` for what cannot even verify others. */
@@ -18,7 +18,7 @@ export function checkVerifier(verifier: Identity | Verifier): void {
   const { x509 } = (verifier ?? {}) as Partial<Verifier>;
   if (typeof x509?.updates === 'function') return;
   const shown = isPromise(verifier) ? 'a promise' : quote(verifier);
-  throw invalid(shown, 'give a workload that is open, await Workload.open()');
+  throw invalid(shown, 'give a Workload that is open, await Workload.open()');
 }
 
 function invalid(shown: string, hint: string): SpiffeError {
