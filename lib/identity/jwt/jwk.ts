@@ -94,11 +94,12 @@ function make(
 }
 
 /**
- * Up to the point of a key on the larger curves, as SPKI (RFC 5480 §2). OpenSSL multiplies by the order of the curve
- * to check a key that comes as JWK, which takes milliseconds; that the point is on the curve says as much, and it checks
- * that of an SPKI too.
+ * Up to the point of a key, as SPKI (RFC 5480 §2). OpenSSL multiplies by the order of the curve to check a key that comes
+ * as JWK, which takes milliseconds on the larger ones; that the point is on the curve says as much, and it checks that of
+ * an SPKI too. Such a key is also a little sooner done with each signature.
  */
 const SPKI_HEADS: ReadonlyMap<JwtKeyKind, string> = new Map([
+  ['P-256', '3059301306072a8648ce3d020106082a8648ce3d03010703420004'],
   ['P-384', '3076301006072a8648ce3d020106052b8104002203620004'],
   ['P-521', '30819b301006072a8648ce3d020106052b810400230381860004'],
 ]);
