@@ -20,6 +20,7 @@ export type {
   TaskStartEvent,
 } from './audit/events.js';
 export type { AuditLog } from './audit/log.js';
+export { DeniedError } from './denied.js';
 export type { Confidentiality, Integrity, Labels } from './flow/labels.js';
 export type { PolicyEngine } from './policy/engine.js';
 export {
@@ -33,8 +34,10 @@ export type {
   DecisionAction,
   DecisionContext,
   DecisionRequest,
+  LabelChange,
   Obligation,
   RedactObligation,
   ShortenLifeObligation,
+  ToolProperties,
 } from './policy/request.js';
 export type { Effect, Sink, ToolDescription } from './tool-description.js';

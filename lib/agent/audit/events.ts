@@ -26,6 +26,8 @@ export interface EventBase {
   readonly agent: string;
   /** The task in which it happened; absent when there is none. */
   readonly task?: TaskRef;
+  /** Present when the guard only evaluates: it lets pass what it would have refused. */
+  readonly evaluateOnly?: true;
   /** The span within which it happened, where OpenTelemetry is at work. */
   readonly trace?: { readonly traceId: string; readonly spanId: string };
 }
@@ -41,7 +43,7 @@ export interface TaskRef {
 /** How a task ended. */
 export type TaskEnding = 'returned' | 'threw' | 'ended' | 'expired' | 'budget' | 'revoked';
 
-/** A task began; or, with `denied`, was refused. */
+/** A task began; durable before anything runs in it. */
 export interface TaskStartEvent extends EventBase {
   readonly kind: 'task.start';
   readonly task: TaskRef;
@@ -96,8 +98,8 @@ export interface CallIntentEvent extends EventBase {
   /** All that the policy engine was asked, arguments included, so that the run can be decided again. */
   readonly request: DecisionRequest;
   readonly decision: DecisionRecord;
-  /** What would have been refused, were the guard not only evaluating. */
-  readonly wouldDeny?: Denial;
+  /** Every ground on which it would have been refused, were the guard not only evaluating. */
+  readonly wouldDeny?: readonly Denial[];
 }
 
 /** Why something was refused. */
@@ -111,6 +113,7 @@ export interface Denial {
 
 /** What a refusal rests on; stable across releases. */
 export type DenialReason =
+  | 'no-task'
   | 'tool-not-in-task'
   | 'tool-changed'
   | 'argument'
@@ -121,10 +124,9 @@ export type DenialReason =
   | 'approval'
   | 'task-ended';
 
-/** A call, or a change of labels, that was refused before it had any effect. */
+/** A call that was refused before its function ran; without a task when it was made outside any. */
 export interface CallDeniedEvent extends EventBase {
   readonly kind: 'call.denied';
-  readonly task: TaskRef;
   readonly call: CallRef;
   readonly denial: Denial;
   /** What the policy engine was, or would have been, asked; absent when the arguments could not be taken. */
@@ -132,7 +134,7 @@ export interface CallDeniedEvent extends EventBase {
   readonly decision?: DecisionRecord;
 }
 
-/** What came of a call whose intent was recorded. */
+/** What came of a call whose intent was recorded, unless it was denied after all. */
 export interface CallOutcomeEvent extends EventBase {
   readonly kind: 'call.outcome';
   readonly task: TaskRef;
@@ -158,7 +160,7 @@ export interface LabelEvent extends EventBase {
   readonly request: DecisionRequest;
   readonly decision: DecisionRecord;
   readonly denial?: Denial;
-  readonly wouldDeny?: Denial;
+  readonly wouldDeny?: readonly Denial[];
 }
 
 /** Someone was asked to agree to a call, and answered or did not. */

@@ -1,5 +1,6 @@
 import type { JsonRecord } from '../../internal/json.js';
 import type { Confidentiality, Labels } from '../flow/labels.js';
+import type { Effect, Sink } from '../tool-description.js';
 
 /**
  * A question to a policy engine, in the shape of the AuthZEN Authorization API 1.0 §5, tools named as COAZ names them.
@@ -11,19 +12,41 @@ export interface DecisionRequest {
     readonly id: string;
     readonly properties?: JsonRecord;
   };
-  /** `tools/call`, `task/start`, `labels/declassify` or `labels/endorse`. */
   readonly action: { readonly name: DecisionAction };
-  /** Of type `tool` and named by the tool, or of type `task` and named by the task. */
+  /** Of type `tool` and named by the tool; for a change of labels of type `task` and named by the task. */
   readonly resource: {
     readonly type: 'tool' | 'task';
     readonly id: string;
-    readonly properties?: JsonRecord;
+    readonly properties: ToolProperties | LabelChange;
   };
   readonly context: DecisionContext;
 }
 
-/** What a policy engine is asked about. */
-export type DecisionAction = 'tools/call' | 'task/start' | 'labels/declassify' | 'labels/endorse';
+/**
+ * What a policy engine is asked about. The start of a task is none of these: whatever it goes on to do is asked about,
+ * with the task in the context.
+ */
+export type DecisionAction = 'tools/call' | 'labels/declassify' | 'labels/endorse';
+
+/** What is known about the tool, for this call. */
+export interface ToolProperties {
+  readonly effect: Effect;
+  /** The value of the argument that names what is acted upon, where it is text. */
+  readonly target?: string;
+  /** The value of the argument that names where data goes, where it is text. */
+  readonly destination?: string;
+  /** What the result adds to the labels of the task. */
+  readonly returns: Labels;
+  /** Where the arguments go; absent when the tool is no sink. */
+  readonly sink?: Sink;
+}
+
+/** A change of labels that was asked for. */
+export interface LabelChange {
+  readonly to: Labels;
+  /** Why, as the caller says. */
+  readonly justification: string;
+}
 
 /** What is known when the question is asked. */
 export interface DecisionContext {
@@ -39,9 +62,9 @@ export interface DecisionContext {
   };
   /** As the tool's function will get them. */
   readonly arguments: JsonRecord;
-  /** The tools called in this task so far, in order; the newest 100. */
+  /** The tools called in this task before this call, in order, those that still run included; the newest 100. */
   readonly chain: readonly string[];
-  /** What the task has read so far, this call included. */
+  /** What the task has read so far, and what is being read beside this call; without what this call will read. */
   readonly labels: Labels;
   /** What is left once this call is counted. */
   readonly budget: {
