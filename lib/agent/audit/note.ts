@@ -1,0 +1,115 @@
+import { createPublicKey, hash, type KeyObject, sign, verify } from 'node:crypto';
+
+/** C2SP signed-note: the type of an Ed25519 signature and key. */
+const ED25519 = 0x01;
+const KEY_ID_BYTES = 4;
+const SIGNATURE_BYTES = 64;
+const PUBLIC_KEY_BYTES = 32;
+/** RFC 8410: what stands before the 32 bytes of an Ed25519 key in a SubjectPublicKeyInfo. */
+const SPKI_PREFIX = Buffer.from('302a300506032b6570032100', 'hex');
+
+const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
+/** C2SP signed-note: not empty, no blank of any kind, no plus. */
+const NAME = /^[^\p{White_Space}+\p{Cc}]+$/u;
+const VERIFIER_KEY = /^([^\p{White_Space}+\p{Cc}]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/]+={0,2})$/u;
+const SIGNATURE_LINE = /^— ([^ ]+) ([^ ]+)$/;
+
+/** A key that verifies notes, in the form in which it is passed around: `name+id+key`. */
+export class VerifierKey {
+  readonly name: string;
+  /** Eight hexadecimal digits. */
+  readonly id: string;
+  readonly text: string;
+  readonly #key: KeyObject;
+
+  private constructor(name: string, bytes: Uint8Array) {
+    const typed = Buffer.concat([Buffer.of(ED25519), bytes]);
+    this.name = name;
+    this.id = hash('sha256', Buffer.concat([Buffer.from(`${name}\n`), typed]), 'hex').slice(0, 8);
+    this.text = `${name}+${this.id}+${typed.toString('base64')}`;
+    const spki = Buffer.concat([SPKI_PREFIX, bytes]);
+    this.#key = createPublicKey({ key: spki, format: 'der', type: 'spki' });
+  }
+
+  /** The key of this name that verifies what `privateKey` signs, which is an Ed25519 key. */
+  static of(name: string, privateKey: KeyObject): VerifierKey {
+    const spki = createPublicKey(privateKey).export({ format: 'der', type: 'spki' });
+    return new VerifierKey(name, spki.subarray(SPKI_PREFIX.length));
+  }
+
+  /** Reads the form of C2SP signed-note "Verifier keys"; `undefined` unless it is one of Ed25519 and its id is right. */
+  static parse(text: string): VerifierKey | undefined {
+    const [, name = '', id, base64 = ''] = VERIFIER_KEY.exec(text) ?? [];
+    const bytes = decodeBase64(base64);
+    if (bytes?.length !== 1 + PUBLIC_KEY_BYTES || bytes[0] !== ED25519) return undefined;
+    const key = new VerifierKey(name, bytes.subarray(1));
+    return key.id === id ? key : undefined;
+  }
+
+  verify(text: string, signature: Uint8Array): Promise<boolean> {
+    // With a callback it runs beside the hashing, in the thread pool.
+    return new Promise((resolve, reject) => {
+      verify(null, Buffer.from(text), this.#key, signature, (error, valid) => {
+        if (error) reject(error);
+        else resolve(valid);
+      });
+    });
+  }
+}
+
+/** One signature under a note. */
+export interface NoteSignature {
+  readonly name: string;
+  readonly keyId: string;
+  readonly bytes: Uint8Array;
+}
+
+/** A note as read: a text, and who says to have signed it. */
+export interface Note {
+  /** Ends with a newline. */
+  readonly text: string;
+  readonly signatures: readonly NoteSignature[];
+}
+
+/** Whether a key may bear this name. */
+export function isKeyName(name: string): boolean {
+  return NAME.test(name);
+}
+
+/** C2SP signed-note: the text and one signature, by an Ed25519 key. */
+export function signNote(text: string, key: VerifierKey, privateKey: KeyObject): string {
+  const signature = sign(null, Buffer.from(text), privateKey);
+  const line = Buffer.concat([Buffer.from(key.id, 'hex'), signature]).toString('base64');
+  return `${text}\n— ${key.name} ${line}\n`;
+}
+
+/** Reads a note; `undefined` when it is none. Who signed it is still to be verified. */
+export function parseNote(note: string): Note | undefined {
+  // C2SP signed-note: the text is separated from the signatures by the last empty line.
+  const at = note.lastIndexOf('\n\n');
+  if (at < 0 || !note.endsWith('\n') || note.length === at + 2) return undefined;
+  const signatures: NoteSignature[] = [];
+  for (const line of note.slice(at + 2, -1).split('\n')) {
+    const [, name = '', base64 = ''] = SIGNATURE_LINE.exec(line) ?? [];
+    const bytes = decodeBase64(base64);
+    if (!isKeyName(name) || bytes === undefined || bytes.length <= KEY_ID_BYTES) return undefined;
+    const keyId = bytes.subarray(0, KEY_ID_BYTES).toString('hex');
+    signatures.push({ name, keyId, bytes: bytes.subarray(KEY_ID_BYTES) });
+  }
+  return { text: note.slice(0, at + 1), signatures };
+}
+
+/** Whether the note is signed by this key; a signature of the key's that does not verify makes it false. */
+export async function isSignedBy(note: Note, key: VerifierKey): Promise<boolean> {
+  const own = note.signatures.filter(({ name, keyId }) => name === key.name && keyId === key.id);
+  const whole = own.every(({ bytes }) => bytes.length === SIGNATURE_BYTES);
+  if (own.length === 0 || !whole) return false;
+  const verdicts = await Promise.all(own.map(({ bytes }) => key.verify(note.text, bytes)));
+  return verdicts.every(Boolean);
+}
+
+/** Standard base64 with its padding (RFC 4648 §4), in its canonical form alone. */
+export function decodeBase64(text: string): Buffer | undefined {
+  const bytes = Buffer.from(text, 'base64');
+  return BASE64.test(text) && bytes.toString('base64') === text ? bytes : undefined;
+}
