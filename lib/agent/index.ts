@@ -20,8 +20,31 @@ export type {
   TaskStartEvent,
 } from './audit/events.js';
 export type { AuditLog } from './audit/log.js';
+export type { BudgetOptions } from './budget.js';
+export type { CallContext } from './call.js';
+export { type ArgumentConstraints, allArguments } from './constraint/arguments.js';
+export {
+  all,
+  any,
+  contains,
+  exact,
+  type JsonScalar,
+  notOneOf,
+  oneOf,
+  optional,
+  pathUnder,
+  type RangeOptions,
+  range,
+  subset,
+  urlUnder,
+  wildcard,
+} from './constraint/build.js';
+export { Constraint, check } from './constraint/constraint.js';
 export { DeniedError } from './denied.js';
+export type { ToolAnnotations } from './flow/annotations.js';
 export type { Confidentiality, Integrity, Labels } from './flow/labels.js';
+export type { Sink } from './flow/sink.js';
+export { createGuard, type Guard, type GuardedTool, type GuardOptions } from './guard.js';
 export type { PolicyEngine } from './policy/engine.js';
 export {
   type FunctionPolicyOptions,
@@ -40,4 +63,18 @@ export type {
   ShortenLifeObligation,
   ToolProperties,
 } from './policy/request.js';
-export type { Effect, Sink, ToolDescription } from './tool-description.js';
+export type { DeclassifyOptions, EndorseOptions } from './relabel.js';
+export type {
+  SchemaInput,
+  SchemaOutput,
+  StandardSchema,
+  StandardSchemaIssue,
+  StandardSchemaResult,
+} from './standard-schema.js';
+export type { Task } from './task.js';
+export type { TaskState } from './task-core.js';
+export type { OriginFlow, Origins } from './task-fetch.js';
+export type { TaskKey, TaskPublicJwk } from './task-key.js';
+export type { TaskOptions } from './task-options.js';
+export type { Effect, ToolDescription } from './tool-description.js';
+export type { Returns, SinkOption, ToolDefinition, ToolSpec, ToolSpecBase } from './tool-spec.js';

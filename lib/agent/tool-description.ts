@@ -1,19 +1,12 @@
 import type { JsonRecord } from '../internal/json.js';
-import type { Confidentiality, Labels } from './flow/labels.js';
+import type { Labels } from './flow/labels.js';
+import type { Sink } from './flow/sink.js';
 
 /**
  * What a tool does to the world. `read` brings data in, `write` changes something inside, `egress` sends data outside,
  * `privilege` changes who may do what.
  */
 export type Effect = 'read' | 'write' | 'egress' | 'privilege';
-
-/** Where the arguments of a tool go. */
-export interface Sink {
-  /** The highest confidentiality that may go there. */
-  readonly clearance: Confidentiality;
-  /** Whether it lies outside: a task that is untrusted sends nothing internal there. */
-  readonly outside: boolean;
-}
 
 /** A tool as the guard knows it, whole and frozen. */
 export interface ToolDescription {
@@ -31,6 +24,6 @@ export interface ToolDescription {
   readonly returns?: Labels;
   /** Absent when the tool is no sink, or when the sink depends on the arguments. */
   readonly sink?: Sink;
-  /** SHA-256 of the canonical JSON of `{ description, inputSchema, name }`, in hex. */
+  /** SHA-256 of the canonical JSON of its `description`, `inputSchema` and `name`, those that there are, in hex. */
   readonly digest: string;
 }

@@ -1,6 +1,7 @@
 import type { JsonRecord } from '../../internal/json.js';
 import type { Confidentiality, Labels } from '../flow/labels.js';
-import type { Effect, Sink } from '../tool-description.js';
+import type { Sink } from '../flow/sink.js';
+import type { Effect } from '../tool-description.js';
 
 /**
  * A question to a policy engine, in the shape of the AuthZEN Authorization API 1.0 §5, tools named as COAZ names them.
