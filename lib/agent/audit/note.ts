@@ -31,9 +31,8 @@ export class VerifierKey {
     this.#key = createPublicKey({ key: spki, format: 'der', type: 'spki' });
   }
 
-  /** The key of this name that verifies what `privateKey` signs, which is an Ed25519 key. */
-  static of(name: string, privateKey: KeyObject): VerifierKey {
-    const spki = createPublicKey(privateKey).export({ format: 'der', type: 'spki' });
+  /** The key of this name with this SubjectPublicKeyInfo, which is an Ed25519 key's. */
+  static of(name: string, spki: Uint8Array): VerifierKey {
     return new VerifierKey(name, spki.subarray(SPKI_PREFIX.length));
   }
 

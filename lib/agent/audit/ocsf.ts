@@ -67,6 +67,7 @@ export interface OcsfMetadata {
   };
   readonly profiles: readonly string[];
   readonly sequence: number;
+  readonly untruncated_size: number | undefined;
   readonly version: '1.9.0';
 }
 
@@ -197,8 +198,17 @@ const MEDIUM = 3;
 const PROFILES = ['ai_operation', 'security_control'];
 const PROFILES_WITH_TRACE = [...PROFILES, 'trace'];
 
-/** The record of these parts that stands at `index`. */
-export function ocsfRecord(parts: RecordParts, index: number, setting: RecordSetting): OcsfRecord {
+/**
+ * The record of these parts that stands at `index`.
+ *
+ * @param kilobytes - how long it was before something was left out of it.
+ */
+export function ocsfRecord(
+  parts: RecordParts,
+  index: number,
+  setting: RecordSetting,
+  kilobytes?: number,
+): OcsfRecord {
   const { activity, agent, verdict, outcome = SUCCESS, trace, endUser } = parts;
   return {
     action: verdict?.action,
@@ -223,11 +233,12 @@ export function ocsfRecord(parts: RecordParts, index: number, setting: RecordSet
     metadata: {
       correlation_uid: parts.taskId,
       event_code: parts.code,
-      is_truncated: undefined,
+      is_truncated: kilobytes === undefined ? undefined : true,
       log_name: setting.origin,
       product: { name: 'agent-spiffe', vendor_name: 'agent-spiffe', version: setting.version },
       profiles: trace === undefined ? PROFILES : PROFILES_WITH_TRACE,
       sequence: index,
+      untruncated_size: kilobytes,
       version: '1.9.0',
     },
     policy: parts.policy,

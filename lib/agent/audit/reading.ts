@@ -54,8 +54,10 @@ export interface LogReading {
   readonly problems: readonly AuditProblem[];
   /** What follows the last record, if anything does. Only ever after the last checkpoint. */
   readonly torn: TornEnd | undefined;
-  /** Where the file of checkpoints ends within a note, if it does. */
-  readonly tornCheckpoint: number | undefined;
+  /** Bytes of the file of checkpoints that hold whole notes, */
+  readonly checkpointBytes: number;
+  /** and whether it ends within another. */
+  readonly tornCheckpoint: boolean;
 }
 
 /** Is shown each line: it lies in `buffer` from `start` to `end`, without its newline. */
@@ -154,7 +156,8 @@ class LogReader {
       unsigned: this.#unsigned.toSorted(byNumber),
       problems: this.#problems,
       torn: this.#torn,
-      tornCheckpoint: this.#file.torn ? this.#file.position : undefined,
+      checkpointBytes: this.#file.position,
+      tornCheckpoint: this.#file.torn,
     };
   }
 

@@ -243,9 +243,9 @@ function remarksOn(
           `the last line, after record ${tree.size - 1}, is not complete: its writer was killed, or writes it now`,
         ]
       : []),
-    ...(tornCheckpoint === undefined
-      ? []
-      : ['the last checkpoint is not complete: its writer was killed, or writes it now']),
+    ...(tornCheckpoint
+      ? ['the last checkpoint is not complete: its writer was killed, or writes it now']
+      : []),
     ...(bundles === undefined
       ? ['who wrote it is not verified: no authority was given that vouches for SPIFFE IDs']
       : []),
