@@ -1,5 +1,6 @@
 export type { JsonRecord, JsonValue } from '../internal/json.js';
 export type { Approval, ApprovalRequest, Approver } from './approval/approver.js';
+export type { ArgumentRule, ArgumentRules } from './audit/argument-rules.js';
 export type {
   ApprovalEvent,
   AuditEvent,
@@ -19,7 +20,20 @@ export type {
   TaskRef,
   TaskStartEvent,
 } from './audit/events.js';
+export { type AuditLogOptions, auditLog } from './audit/file-log.js';
 export type { AuditLog } from './audit/log.js';
+export type { AuditProblem, AuditProblemKind } from './audit/problem.js';
+export {
+  formatInclusionProof,
+  type InclusionProof,
+  proveInclusion,
+} from './audit/proof.js';
+export {
+  type AuditLogKey,
+  type AuditVerdict,
+  type VerifyAuditLogOptions,
+  verifyAuditLog,
+} from './audit/verify.js';
 export type { BudgetOptions } from './budget.js';
 export type { CallContext } from './call.js';
 export { type ArgumentConstraints, allArguments } from './constraint/arguments.js';

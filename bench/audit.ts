@@ -1,0 +1,2 @@
+import { constants, openSync, write } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';

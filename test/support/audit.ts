@@ -1,0 +1,106 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type {
+  AuditEvent,
+  CallIntentEvent,
+  CallOutcomeEvent,
+  DecisionRequest,
+  JsonRecord,
+  TaskEndEvent,
+  TaskRef,
+} from 'agent-spiffe/agent';
+
+export const AGENT = 'spiffe://example.org/agents/researcher';
+export const TASK: TaskRef = { id: 'task-1', purpose: 'answer ticket 42', endUser: 'ann' };
+/** 2026-11-01T12:00:00Z. */
+export const NOON: number = Date.UTC(2026, 10, 1, 12);
+
+const LABELS = { confidentiality: 'internal', integrity: 'trusted' } as const;
+
+/** An empty directory that is gone at the end of the block. */
+export class TemporaryDirectory {
+  readonly path: string = mkdtempSync(join(tmpdir(), 'audit-'));
+
+  [Symbol.dispose](): void {
+    rmSync(this.path, { recursive: true, force: true });
+  }
+}
+
+export function request(args: JsonRecord, tool: string = 'search'): DecisionRequest {
+  return {
+    subject: { type: 'workload', id: AGENT },
+    action: { name: 'tools/call' },
+    resource: {
+      type: 'tool',
+      id: tool,
+      properties: { effect: 'read', returns: LABELS },
+    },
+    context: {
+      task: {
+        id: TASK.id,
+        purpose: TASK.purpose,
+        startedAt: '2026-11-01T11:59:00Z',
+        expiresAt: '2026-11-01T12:04:00Z',
+        clearance: 'confidential',
+      },
+      arguments: args,
+      chain: ['read_mail'],
+      labels: LABELS,
+      budget: { callsLeft: 19 },
+      time: '2026-11-01T12:00:00Z',
+      business: {},
+    },
+  };
+}
+
+/** A call that may run, with these arguments. */
+export function intent(args: JsonRecord, more: Partial<CallIntentEvent> = {}): CallIntentEvent {
+  return {
+    kind: 'call.intent',
+    time: NOON,
+    agent: AGENT,
+    task: TASK,
+    call: { id: 'call-1', tool: 'search', effect: 'read' },
+    request: request(args),
+    decision: { revision: 'sha256:1', reasons: ['allow-search'], obligations: [] },
+    ...more,
+  };
+}
+
+export function outcome(more: Partial<CallOutcomeEvent> = {}): CallOutcomeEvent {
+  return {
+    kind: 'call.outcome',
+    time: NOON,
+    agent: AGENT,
+    task: TASK,
+    call: { id: 'call-1', tool: 'search', effect: 'read' },
+    status: 'success',
+    durationMs: 12,
+    resultBytes: 17,
+    resultDigest: 'ab'.repeat(32),
+    ...more,
+  };
+}
+
+export function taskEnd(more: Partial<TaskEndEvent> = {}): TaskEndEvent {
+  return {
+    kind: 'task.end',
+    time: NOON,
+    agent: AGENT,
+    task: TASK,
+    ending: 'returned',
+    calls: 2,
+    denied: 0,
+    bytesOut: 0,
+    labels: LABELS,
+    ...more,
+  };
+}
+
+/** Events that differ, as many as asked for. */
+export function events(count: number): readonly AuditEvent[] {
+  return Array.from({ length: count }, (_, at) =>
+    at % 2 === 0 ? intent({ q: `acme ${at}` }) : outcome({ durationMs: at }),
+  );
+}
