@@ -17,10 +17,9 @@ export function freezeJson(value: unknown): JsonValue {
 
 /** The same for a value that must be an object. */
 export function freezeJsonObject(value: unknown): JsonRecord {
-  const frozen = typeof value === 'object' && value !== null ? copy(value, '', 0) : value;
-  if (typeof frozen !== 'object' || Array.isArray(frozen))
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
     throw new TypeError(`it is ${kindOf(value)} and no object`);
-  return frozen as JsonRecord;
+  return copyObject(value, '', 0);
 }
 
 function copy(value: unknown, name: string, depth: number): JsonValue {
