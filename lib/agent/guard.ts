@@ -57,7 +57,7 @@ export interface GuardOptions {
 export type GuardedTool<Args, Result> = (
   args: Args,
   options?: { readonly signal?: AbortSignal },
-) => Promise<Awaited<Result>>;
+) => Promise<Result>;
 
 /** Makes every action of a task a fresh decision. */
 export interface Guard {
@@ -69,12 +69,12 @@ export interface Guard {
   tool<S extends StandardSchema, Result>(
     name: string,
     spec: ToolSpec & { readonly schema: S },
-    run: (args: SchemaOutput<S>, context: CallContext) => Result,
+    run: (args: SchemaOutput<S>, context: CallContext) => Result | Promise<Result>,
   ): GuardedTool<SchemaInput<S>, Result>;
   tool<Args extends object, Result>(
     name: string,
     spec: ToolSpec,
-    run: (args: Args, context: CallContext) => Result,
+    run: (args: Args, context: CallContext) => Result | Promise<Result>,
   ): GuardedTool<Args, Result>;
   /**
    * Runs a function in a task of its own, which is over when this resolves or rejects, with its record closed.

@@ -1,10 +1,4 @@
-import {
-  createHash,
-  createPrivateKey,
-  generateKeyPairSync,
-  type KeyObject,
-  sign,
-} from 'node:crypto';
+import { createHash, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
 import { SpiffeError } from '../errors.js';
 
 /** The public half of a task's key. */
@@ -17,6 +11,15 @@ export interface TaskPublicJwk {
 /** RFC 8410 4: the key itself is the last 32 bytes of an Ed25519 SubjectPublicKeyInfo. */
 const RAW_LENGTH = 32;
 
+/**
+ * The public half as bytes, the private one never: it is not written down, not even in this process. Node does this; its
+ * types know only both or neither. Exporting afterwards costs more, and Node 20 can deadlock in it on a new key.
+ */
+const generate = generateKeyPairSync as unknown as (
+  type: 'ed25519',
+  options: { readonly publicKeyEncoding: { readonly type: 'spki'; readonly format: 'der' } },
+) => { readonly publicKey: Buffer; readonly privateKey: KeyObject };
+
 /** The key of one task: made with it, gone with it, never outside the process. */
 export class TaskKey {
   readonly publicJwk: TaskPublicJwk;
@@ -25,17 +28,15 @@ export class TaskKey {
   #key: KeyObject | undefined;
 
   constructor() {
-    const { publicKey, privateKey } = generateKeyPairSync('ed25519', {
+    const { publicKey, privateKey } = generate('ed25519', {
       publicKeyEncoding: { type: 'spki', format: 'der' },
-      privateKeyEncoding: { type: 'pkcs8', format: 'der' },
     });
     const x = publicKey.subarray(-RAW_LENGTH).toString('base64url');
     this.publicJwk = Object.freeze({ crv: 'Ed25519', kty: 'OKP', x });
     // RFC 7638 3.2: the required members alone, in this order.
     const members = JSON.stringify(this.publicJwk);
     this.thumbprint = createHash('sha256').update(members).digest('base64url');
-    this.#key = createPrivateKey({ key: privateKey, format: 'der', type: 'pkcs8' });
-    privateKey.fill(0);
+    this.#key = privateKey;
   }
 
   /** The Ed25519 signature (RFC 8032) of these bytes. @throws SpiffeError `ERR_SPIFFE_TASK_ENDED` */
