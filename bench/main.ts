@@ -1,6 +1,7 @@
 /** `npm run bench`: what the library costs beside doing the same work bare, interleaved in one run. `--json` for machines. */
 import { cpus } from 'node:os';
 import { WorkloadApiServer } from 'agent-spiffe/testing';
+import { auditComparisons } from './audit.js';
 import { identityComparisons } from './identity.js';
 import { type Comparison, compare, kept, type Mark, type Result } from './rounds.js';
 import { startComparisons } from './start.js';
@@ -14,9 +15,11 @@ const api = await WorkloadApiServer.open({
   identities: ['spiffe://example.org/agents/researcher'],
 });
 const tls = await tlsComparisons();
+const audit = await auditComparisons();
 const comparisons: readonly Comparison[] = [
   ...identityComparisons(),
   ...tls.comparisons,
+  ...audit.comparisons,
   ...startComparisons(api.address),
 ];
 const results: Result[] = [];
@@ -26,6 +29,7 @@ for (const comparison of comparisons) {
   if (!asJson) console.log(row(result));
 }
 await tls.close();
+await audit.close();
 await api.close();
 
 const machine = { node: process.version, cpu: cpus()[0]?.model, cores: cpus().length, rounds };

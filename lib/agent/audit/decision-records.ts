@@ -30,16 +30,16 @@ export function callIntent(event: CallIntentEvent, recorder: Recorder): Parts {
   const held = hold(event.request, decision, recorder);
   const [first] = wouldDeny;
   return {
-    ...common(event),
+    base: common(event),
     activity: ACTIVITIES[call.effect],
     operation: 'tools/call',
     tool: call.tool,
     message: first ? `${call.tool} runs: ${first.reason} would refuse it` : `${call.tool} may run`,
     verdict: first ? ocsf.DETECTED : ocsf.ALLOWED,
-    outcome: { ...ocsf.INTENDED, code: first?.reason, detail: detailOf(first, held) },
+    outcome: ocsf.intended(first?.reason, detailOf(first, held)),
     request: { data: held.request, uid: call.id },
     resources: resourcesOf(call.tool, held),
-    ...decided(decision.reasons, 'Allowed', decision),
+    decided: decided(decision.reasons, 'Allowed', decision),
     unmapped: {
       call: callOf(call),
       evaluate_only: event.evaluateOnly,
@@ -53,7 +53,7 @@ export function callDenied(event: CallDeniedEvent, recorder: Recorder): Parts {
   const { call, denial, decision, request } = event;
   const held = request && hold(request, decision, recorder);
   return {
-    ...common(event),
+    base: common(event),
     activity: ACTIVITIES[call.effect],
     operation: 'tools/call',
     tool: call.tool,
@@ -62,7 +62,7 @@ export function callDenied(event: CallDeniedEvent, recorder: Recorder): Parts {
     outcome: ocsf.failure(denial.reason, detailOf(denial, held)),
     request: { data: held?.request, uid: call.id },
     resources: resourcesOf(call.tool, held),
-    ...decided(denial.policies, 'Denied', decision),
+    decided: decided(denial.policies, 'Denied', decision),
     unmapped: {
       call: callOf(call),
       denial: denialsOf([denial])?.[0],
@@ -75,7 +75,7 @@ export function callDenied(event: CallDeniedEvent, recorder: Recorder): Parts {
 export function callOutcome(event: CallOutcomeEvent): Parts {
   const { call, status, error } = event;
   return {
-    ...common(event),
+    base: common(event),
     activity: ACTIVITIES[call.effect],
     operation: 'tools/call',
     tool: call.tool,
@@ -102,16 +102,16 @@ export function labelChange(event: LabelEvent, recorder: Recorder): Parts {
   const verdict = wouldDeny.length > 0 ? ocsf.DETECTED : ocsf.ALLOWED;
   const against = denial ?? wouldDeny[0];
   return {
-    ...common(event),
+    base: common(event),
     activity: ocsf.UPDATE,
     operation: event.request.action.name,
     message: `${kind === 'label.declassify' ? 'declassifying' : 'endorsing'} was ${denial ? `refused: ${denial.reason}` : 'allowed'}`,
     verdict: denial ? ocsf.BLOCKED : verdict,
     outcome: denial
       ? ocsf.failure(denial.reason, denial.message)
-      : { ...ocsf.SUCCESS, code: against?.reason, detail: against?.message },
+      : ocsf.success(against?.reason, against?.message),
     request: { data: held.request, uid: event.task.id },
-    ...decided(denial?.policies ?? decision.reasons, denial ? 'Denied' : 'Allowed', decision),
+    decided: decided(denial?.policies ?? decision.reasons, denial ? 'Denied' : 'Allowed', decision),
     unmapped: {
       denial: denial && denialsOf([denial])?.[0],
       evaluate_only: event.evaluateOnly,
@@ -127,13 +127,13 @@ export function approval(event: ApprovalEvent): Parts {
   const { call, outcome } = event;
   const granted = outcome === 'granted';
   return {
-    ...common(event),
+    base: common(event),
     activity: APPROVAL,
     operation: 'approval',
     tool: call.tool,
     message: `approval of ${call.tool} by ${event.by}: ${outcome}`,
     verdict: granted ? ocsf.APPROVED : ocsf.REJECTED,
-    outcome: granted ? { ...ocsf.SUCCESS, code: outcome } : ocsf.failure(outcome),
+    outcome: granted ? ocsf.success(outcome) : ocsf.failure(outcome),
     request: { data: undefined, uid: call.id },
     resources: resourcesOf(call.tool, undefined),
     unmapped: {
@@ -167,7 +167,7 @@ function decided(
   policies: readonly string[],
   decision: 'Allowed' | 'Denied',
   record: DecisionRecord | undefined,
-): Pick<Parts, 'authorizations' | 'policy'> {
+): ocsf.RecordDecision {
   return {
     authorizations:
       policies.length === 0 ? undefined : policies.map((uid) => ({ decision, policy: { uid } })),

@@ -2,6 +2,7 @@ import type { JsonRecord, JsonValue } from '../../internal/json.js';
 import type { DecisionRequest, LabelChange, ToolProperties } from '../policy/request.js';
 import { type HeldArgument, hold, type RuleOf } from './argument-rules.js';
 import type { MemberOrder } from './member-order.js';
+import { labelsOf } from './record-parts.js';
 
 /**
  * A request for a decision as it stands in a record: each argument, and what was taken from one, as its rule has it.
@@ -24,9 +25,11 @@ export interface Held {
 }
 
 interface Places {
-  readonly target?: HeldArgument<string>;
-  readonly destination?: HeldArgument<string>;
+  readonly target: HeldArgument<string> | undefined;
+  readonly destination: HeldArgument<string> | undefined;
 }
+
+const NOWHERE: Places = { target: undefined, destination: undefined };
 
 /** A request as a record holds it. `digested` names arguments of which no rule may keep more than a digest. */
 export function holdRequest(
@@ -37,19 +40,12 @@ export function holdRequest(
 ): Held {
   const { action, subject, resource, context } = request;
   const { task, budget, labels } = context;
-  const args = new Map<string, HeldArgument>();
-  const hidden: JsonValue[] = [];
-  for (const [name, value] of Object.entries(context.arguments)) {
-    const asked = ruleOf(resource.id, name);
-    const rule = asked === 'keep' && digested.has(name) ? 'digest' : asked;
-    args.set(name, hold(order.of(value), rule));
-    if (rule !== 'keep') hidden.push(value);
-  }
+  const { args, hidden } = holdArguments(resource.id, context.arguments, ruleOf, digested, order);
   const places = holdPlaces(resource.properties, context.arguments, args);
   const held: HeldRequest = {
     action: { name: action.name },
     context: {
-      arguments: order.of(Object.fromEntries(args)),
+      arguments: args,
       budget: {
         bytesOutLeft: budget.bytesOutLeft,
         callsLeft: budget.callsLeft,
@@ -57,7 +53,7 @@ export function holdRequest(
       },
       business: order.of(context.business),
       chain: context.chain,
-      labels: { confidentiality: labels.confidentiality, integrity: labels.integrity },
+      labels: labelsOf(labels),
       task: {
         clearance: task.clearance,
         endUser: task.endUser,
@@ -70,7 +66,7 @@ export function holdRequest(
     },
     resource: {
       id: resource.id,
-      properties: order.of({ ...(resource.properties as unknown as JsonRecord), ...places }),
+      properties: propertiesOf(resource.properties, places),
       type: resource.type,
     },
     subject: {
@@ -82,22 +78,62 @@ export function holdRequest(
   return { request: held, hidden, places };
 }
 
+interface HeldArguments {
+  readonly args: Readonly<Record<string, HeldArgument>>;
+  readonly hidden: readonly JsonValue[];
+}
+
+function holdArguments(
+  tool: string,
+  values: JsonRecord,
+  ruleOf: RuleOf,
+  digested: ReadonlySet<string>,
+  order: MemberOrder,
+): HeldArguments {
+  const hidden: JsonValue[] = [];
+  const args: Record<string, HeldArgument> = {};
+  for (const [name, value] of Object.entries(order.of(values) as JsonRecord)) {
+    const asked = ruleOf(tool, name);
+    const rule = asked === 'keep' && digested.has(name) ? 'digest' : asked;
+    const held = hold(value, rule);
+    // An assignment to `__proto__` would make no member.
+    if (name === '__proto__') Object.defineProperty(args, name, { value: held, enumerable: true });
+    else args[name] = held;
+    if (rule !== 'keep') hidden.push(value);
+  }
+  return { args, hidden };
+}
+
 /** What names the resource or the destination came from an argument, and is held as that is. */
 function holdPlaces(
   properties: ToolProperties | LabelChange,
   values: JsonRecord,
-  args: ReadonlyMap<string, HeldArgument>,
+  args: HeldArguments['args'],
 ): Places {
-  if (!('effect' in properties)) return {};
+  if (!('effect' in properties)) return NOWHERE;
   const { target, destination } = properties;
+  if (target === undefined && destination === undefined) return NOWHERE;
   const holdText = (text: string): HeldArgument<string> => {
     const name = Object.keys(values).find((each) => values[each] === text);
-    const held = name === undefined ? undefined : args.get(name);
+    const held = name === undefined ? undefined : args[name];
     if (held === undefined) return hold(text, 'digest');
     return 'value' in held ? { value: text } : held;
   };
   return {
-    ...(target === undefined ? {} : { target: holdText(target) }),
-    ...(destination === undefined ? {} : { destination: holdText(destination) }),
+    target: target === undefined ? undefined : holdText(target),
+    destination: destination === undefined ? undefined : holdText(destination),
+  };
+}
+
+function propertiesOf(properties: ToolProperties | LabelChange, places: Places): object {
+  if (!('effect' in properties))
+    return { justification: properties.justification, to: labelsOf(properties.to) };
+  const { effect, returns, sink } = properties;
+  return {
+    destination: places.destination,
+    effect,
+    returns: labelsOf(returns),
+    sink: sink && { clearance: sink.clearance, outside: sink.outside },
+    target: places.target,
   };
 }

@@ -42,7 +42,7 @@ export function eventLine(
 
 /** The line of a record of the log about itself. */
 export function ownLine(parts: RecordParts, index: number, setting: RecordSetting): string {
-  return fitting(new MemberOrder().write(ocsfRecord(parts, index, setting)), parts.code);
+  return fitting(new MemberOrder().write(ocsfRecord(parts, index, setting)), parts.base.code);
 }
 
 function fits(text: string): boolean {
@@ -59,7 +59,7 @@ function fitting(text: string, kind: string): string {
 
 /** What may be of any length as its digest, and texts cut. */
 function withoutData(parts: RecordParts, order: MemberOrder): RecordParts {
-  const { request, unmapped, outcome, message, authorizations, resources } = parts;
+  const { request, unmapped, outcome, message, decided, resources } = parts;
   return {
     ...parts,
     message: shorten(message),
@@ -67,7 +67,10 @@ function withoutData(parts: RecordParts, order: MemberOrder): RecordParts {
     unmapped: unmapped && digestOf(unmapped, order),
     outcome:
       outcome?.detail === undefined ? outcome : { ...outcome, detail: shorten(outcome.detail) },
-    authorizations: authorizations?.slice(0, MOST_NAMED),
+    decided: decided && {
+      ...decided,
+      authorizations: decided.authorizations?.slice(0, MOST_NAMED),
+    },
     resources: resources?.map((each) => ({ ...each, name: shorten(each.name) })),
   };
 }

@@ -20,12 +20,32 @@ export class MemberOrder {
     if (typeof value === 'string' && !value.isWellFormed())
       throw new TypeError('JSON text has no lone surrogate');
     if (typeof value !== 'object' || value === null) return value;
-    if (Array.isArray(value)) return (value as readonly JsonValue[]).map((item) => this.of(item));
-    const record = value as JsonRecord;
-    const names = Object.keys(record).toSorted();
-    if (names.some((name) => WHOLE_NUMBER.test(name))) this.#exact = false;
+    if (Array.isArray(value)) return this.#ofArray(value as readonly JsonValue[]);
+    return this.#ofRecord(value as JsonRecord);
+  }
+
+  #ofArray(values: readonly JsonValue[]): readonly JsonValue[] {
+    const ordered = values.map((value) => this.of(value));
+    return ordered.every((value, at) => value === values[at]) ? values : ordered;
+  }
+
+  #ofRecord(record: JsonRecord): JsonRecord {
+    const names = Object.keys(record);
+    // Whole numbers come first, whatever else there is.
+    if (WHOLE_NUMBER.test(names[0] ?? '')) this.#exact = false;
+    let isOrdered = true;
+    for (let at = 0; at < names.length; at++) {
+      const name = names[at] as string;
+      const member = record[name] as JsonValue;
+      if (at > 0 && name < (names[at - 1] as string)) isOrdered = false;
+      else if (typeof member === 'object' && this.of(member) !== member) isOrdered = false;
+      else if (typeof member === 'string') this.of(member);
+    }
+    if (isOrdered) return record;
     // Made of entries, `__proto__` is a member like any other.
-    return Object.fromEntries(names.map((name) => [name, this.of(record[name] as JsonValue)]));
+    return Object.fromEntries(
+      names.toSorted().map((name) => [name, this.of(record[name] as JsonValue)]),
+    );
   }
 
   /**

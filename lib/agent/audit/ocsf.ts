@@ -84,25 +84,38 @@ export interface OcsfResource {
   readonly type: string;
 }
 
-/** What differs from one kind of record to another; the rest is the same for all of a log. */
-export interface RecordParts {
+/** What every kind of record says, out of one event or another. */
+export interface RecordBase {
   readonly code: string;
   readonly time: number;
   readonly agent: string;
+  readonly taskId: string | undefined;
+  readonly endUser: string | undefined;
+  readonly trace: { readonly traceId: string; readonly spanId: string } | undefined;
+}
+
+/** Who decided, and by which policies. */
+export interface RecordDecision {
+  readonly authorizations: readonly OcsfAuthorization[] | undefined;
+  readonly policy: OcsfPolicy | undefined;
+}
+
+/**
+ * What differs from one kind of record to another; the rest is the same for all of a log. Nothing is spread into it: V8
+ * takes thirty microseconds for a literal that begins with a spread.
+ */
+export interface RecordParts {
+  readonly base: RecordBase;
   readonly activity: Activity;
   readonly message: string;
   readonly operation: string;
   readonly verdict?: Verdict | undefined;
   readonly outcome?: Outcome | undefined;
-  readonly taskId?: string | undefined;
-  readonly endUser?: string | undefined;
   readonly request?: OcsfApi['request'];
   readonly response?: OcsfResponse | undefined;
   readonly tool?: string | undefined;
   readonly resources?: readonly OcsfResource[] | undefined;
-  readonly authorizations?: readonly OcsfAuthorization[] | undefined;
-  readonly policy?: OcsfPolicy | undefined;
-  readonly trace?: { readonly traceId: string; readonly spanId: string } | undefined;
+  readonly decided?: RecordDecision | undefined;
   readonly unmapped?: object | undefined;
 }
 
@@ -178,8 +191,16 @@ export const LOGGED: Verdict = {
 };
 
 export const SUCCESS: Outcome = { id: 1, name: 'Success' };
+
+/** As {@link SUCCESS}, with more to say about it. */
+export function success(code: string | undefined, detail?: string): Outcome {
+  return { id: 1, name: 'Success', code, detail };
+}
+
 /** It is about to happen. */
-export const INTENDED: Outcome = { id: 99, name: 'Intended' };
+export function intended(code: string | undefined, detail: string | undefined): Outcome {
+  return { id: 99, name: 'Intended', code, detail };
+}
 
 export function failure(code: string | undefined, detail?: string): Outcome {
   return { id: 2, name: 'Failure', code, detail };
@@ -209,21 +230,22 @@ export function ocsfRecord(
   setting: RecordSetting,
   kilobytes?: number,
 ): OcsfRecord {
-  const { activity, agent, verdict, outcome = SUCCESS, trace, endUser } = parts;
+  const { activity, verdict, outcome = SUCCESS, decided } = parts;
+  const { agent, taskId, endUser, trace, time, code } = parts.base;
   return {
     action: verdict?.action,
     action_id: verdict?.actionId,
     activity_id: activity.id,
     activity_name: activity.name,
     actor: { app_uid: agent, user: endUser === undefined ? undefined : { uid: endUser } },
-    ai_agent: { instance_uid: parts.taskId, uid: agent },
+    ai_agent: { instance_uid: taskId, uid: agent },
     api: {
       operation: parts.operation,
       request: parts.request,
       response: parts.response,
       service: parts.tool === undefined ? undefined : { name: parts.tool },
     },
-    authorizations: parts.authorizations,
+    authorizations: decided?.authorizations,
     category_uid: 6,
     class_uid: 6003,
     disposition: verdict?.disposition,
@@ -231,8 +253,8 @@ export function ocsfRecord(
     is_alert: verdict?.alert,
     message: parts.message,
     metadata: {
-      correlation_uid: parts.taskId,
-      event_code: parts.code,
+      correlation_uid: taskId,
+      event_code: code,
       is_truncated: kilobytes === undefined ? undefined : true,
       log_name: setting.origin,
       product: { name: 'agent-spiffe', vendor_name: 'agent-spiffe', version: setting.version },
@@ -241,7 +263,7 @@ export function ocsfRecord(
       untruncated_size: kilobytes,
       version: '1.9.0',
     },
-    policy: parts.policy,
+    policy: decided?.policy,
     resources: parts.resources,
     severity_id: verdict?.alert === true ? MEDIUM : INFORMATIONAL,
     src_endpoint: { uid: agent },
@@ -249,7 +271,7 @@ export function ocsfRecord(
     status_code: outcome.code,
     status_detail: outcome.detail,
     status_id: outcome.id,
-    time: parts.time,
+    time,
     trace: trace && { span: { uid: trace.spanId }, uid: trace.traceId },
     // OCSF: the class and the activity in one number.
     type_uid: 600_300 + activity.id,

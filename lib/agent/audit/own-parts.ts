@@ -49,8 +49,11 @@ export function outageParts({ since, refused, code }: Outage, writing: Writing):
   };
 }
 
-type Own = Pick<RecordParts, 'code' | 'activity' | 'operation' | 'agent' | 'time'>;
-
-function own(code: string, name: string, { agent, time }: Writing): Own {
-  return { code, activity: otherActivity(name), operation: code.replace('.', '/'), agent, time };
+function own(
+  code: string,
+  name: string,
+  { agent, time }: Writing,
+): Pick<RecordParts, 'base' | 'activity' | 'operation'> {
+  const base = { code, time, agent, taskId: undefined, endUser: undefined, trace: undefined };
+  return { base, activity: otherActivity(name), operation: code.replace('.', '/') };
 }

@@ -2,7 +2,7 @@ import type { Labels } from '../flow/labels.js';
 import type { RuleOf } from './argument-rules.js';
 import type { AuditEvent } from './events.js';
 import type { MemberOrder } from './member-order.js';
-import type { OcsfResource, RecordParts } from './ocsf.js';
+import type { OcsfResource, RecordBase, RecordParts } from './ocsf.js';
 
 export type Parts = RecordParts;
 
@@ -13,9 +13,7 @@ export interface Recorder {
 }
 
 /** What is taken from every event in the same way. */
-export function common(
-  event: AuditEvent,
-): Pick<Parts, 'code' | 'time' | 'agent' | 'taskId' | 'endUser' | 'trace'> {
+export function common(event: AuditEvent): RecordBase {
   const { kind, time, agent, task, trace } = event;
   return { code: kind, time, agent, taskId: task?.id, endUser: task?.endUser, trace };
 }

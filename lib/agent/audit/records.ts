@@ -40,7 +40,7 @@ export function recordParts(event: AuditEvent, recorder: Recorder): Parts {
 
 function taskStart(event: TaskStartEvent, { order }: Recorder): Parts {
   return {
-    ...common(event),
+    base: common(event),
     activity: TASK_START,
     operation: 'task/start',
     message: `task started: ${event.task.purpose}`,
@@ -63,12 +63,12 @@ function taskStart(event: TaskStartEvent, { order }: Recorder): Parts {
 
 function taskEnd(event: TaskEndEvent): Parts {
   return {
-    ...common(event),
+    base: common(event),
     activity: TASK_END,
     operation: 'task/end',
     message: `task ended: ${event.ending}`,
     verdict: event.ending === 'revoked' ? ocsf.REVOKED : ocsf.LOGGED,
-    outcome: { ...ocsf.SUCCESS, code: event.ending, detail: event.reason },
+    outcome: ocsf.success(event.ending, event.reason),
     unmapped: {
       evaluate_only: event.evaluateOnly,
       labels: labelsOf(event.labels),
@@ -85,7 +85,7 @@ function taskEnd(event: TaskEndEvent): Parts {
 function credential(event: CredentialEvent): Parts {
   const issued = event.operation === 'issued';
   return {
-    ...common(event),
+    base: common(event),
     activity: issued ? ocsf.CREATE : ocsf.DELETE,
     operation: `credential/${event.operation}`,
     message: `${event.credential} ${event.operation}`,
@@ -100,7 +100,7 @@ function credential(event: CredentialEvent): Parts {
 
 function rotation(event: RotationEvent): Parts {
   return {
-    ...common(event),
+    base: common(event),
     activity: ocsf.UPDATE,
     operation: 'identity/rotate',
     message: 'the X.509-SVID was replaced',
