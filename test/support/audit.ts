@@ -1,15 +1,19 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type {
-  AuditEvent,
-  CallIntentEvent,
-  CallOutcomeEvent,
-  DecisionRequest,
-  JsonRecord,
-  TaskEndEvent,
-  TaskRef,
+import {
+  type AuditEvent,
+  type AuditLogOptions,
+  auditLog,
+  type CallIntentEvent,
+  type CallOutcomeEvent,
+  type DecisionRequest,
+  type JsonRecord,
+  type TaskEndEvent,
+  type TaskRef,
 } from 'agent-spiffe/agent';
+import { TestCa } from 'agent-spiffe/testing';
+import { type StaticIdentity, staticIdentity } from './static-identity.js';
 
 export const AGENT = 'spiffe://example.org/agents/researcher';
 export const TASK: TaskRef = { id: 'task-1', purpose: 'answer ticket 42', endUser: 'ann' };
@@ -17,6 +21,62 @@ export const TASK: TaskRef = { id: 'task-1', purpose: 'answer ticket 42', endUse
 export const NOON: number = Date.UTC(2026, 10, 1, 12);
 
 const LABELS = { confidentiality: 'internal', integrity: 'trusted' } as const;
+
+/** A log that was written: its directory, and what it takes to go on. */
+export interface WrittenLog {
+  readonly directory: string;
+  readonly identity: StaticIdentity;
+  readonly ca: TestCa;
+}
+
+/** Writes events, each group durable before the next is appended, and a checkpoint after each group. */
+export async function writeLog(
+  directory: string,
+  groups: readonly (readonly AuditEvent[])[],
+  options: AuditLogOptions = {},
+): Promise<WrittenLog> {
+  const ca = TestCa.create('example.org');
+  const identity = staticIdentity(ca, AGENT);
+  await using log = auditLog(directory, options);
+  await log.open(identity);
+  for (const group of groups) {
+    await Promise.all(group.map((event) => log.append(event)));
+    await log.checkpoint();
+  }
+  return { directory, identity, ca };
+}
+
+/** The files of records, in order. */
+export function segmentsOf(directory: string): readonly string[] {
+  const names = readdirSync(directory).filter((name) => name.endsWith('.jsonl'));
+  return names.toSorted().map((name) => join(directory, name));
+}
+
+/** The lines of all files of records. */
+export function linesOf(directory: string): readonly string[] {
+  return segmentsOf(directory).flatMap((path) => readFileSync(path, 'utf8').split('\n').slice(0, -1));
+}
+
+export interface ReadRecord {
+  readonly metadata: { readonly event_code: string; readonly sequence: number };
+  readonly unmapped: Readonly<Record<string, unknown>>;
+  readonly [name: string]: unknown;
+}
+
+export function recordsOf(directory: string): readonly ReadRecord[] {
+  return linesOf(directory).map((line) => JSON.parse(line) as ReadRecord);
+}
+
+/** The notes of the file of checkpoints: five lines each. */
+export function checkpointsOf(directory: string): readonly string[] {
+  const text = readFileSync(join(directory, 'checkpoints'), 'utf8');
+  return text.match(/(?:.*\n){5}/g) ?? [];
+}
+
+/** The sizes of the checkpoints. */
+export function sizesOf(directory: string): readonly number[] {
+  return checkpointsOf(directory).map((note) => Number(note.split('\n')[1]));
+}
 
 /** An empty directory that is gone at the end of the block. */
 export class TemporaryDirectory {

@@ -34,10 +34,12 @@ export async function* readBlocks(segment: Segment): AsyncGenerator<Block> {
 }
 
 async function* blocksOf(segment: Segment, file: FileHandle): AsyncGenerator<Block> {
-  let [buffer, other] = [Buffer.alloc(ROOM + READ_BYTES), Buffer.alloc(ROOM + READ_BYTES)];
+  // A short file is read by one read, and one that finds its end.
+  const most = Math.min((await file.stat()).size + 1, READ_BYTES);
+  let [buffer, other] = [Buffer.allocUnsafe(ROOM + most), Buffer.allocUnsafe(ROOM + most)];
   let rest = buffer.subarray(0, 0);
   let position = 0;
-  let reading = file.read(buffer, ROOM, READ_BYTES, position);
+  let reading = file.read(buffer, ROOM, most, position);
   for (;;) {
     const { bytesRead } = await reading;
     const start = ROOM - rest.length;
@@ -49,7 +51,7 @@ async function* blocksOf(segment: Segment, file: FileHandle): AsyncGenerator<Blo
     rest = buffer.subarray(end, ROOM + bytesRead);
     const last = bytesRead === 0 || rest.length > LONGEST_RECORD;
     if (!last) {
-      reading = file.read(other, ROOM, READ_BYTES, position);
+      reading = file.read(other, ROOM, most, position);
       // Whoever stops early does not wait for it.
       reading.catch(() => {});
     }

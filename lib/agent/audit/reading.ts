@@ -141,7 +141,8 @@ class LogReader {
         if (this.#pending.length > MOST_PENDING) await this.#settle();
       }
     }
-    if (this.#tree.size > 0 && this.#endorsements[0]?.index !== 0)
+    const hasKey = this.#endorsements[0]?.index === 0;
+    if (this.#tree.size > 0 && !hasKey && !this.#problems.some(({ index }) => index === 0))
       this.#endorsementFault(0, 'it is the first, and no endorsement of a log key');
     while (this.#due !== undefined) this.#meet(false);
     await this.#settle();
