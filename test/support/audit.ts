@@ -54,7 +54,9 @@ export function segmentsOf(directory: string): readonly string[] {
 
 /** The lines of all files of records. */
 export function linesOf(directory: string): readonly string[] {
-  return segmentsOf(directory).flatMap((path) => readFileSync(path, 'utf8').split('\n').slice(0, -1));
+  return segmentsOf(directory).flatMap((path) =>
+    readFileSync(path, 'utf8').split('\n').slice(0, -1),
+  );
 }
 
 export interface ReadRecord {

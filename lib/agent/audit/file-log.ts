@@ -77,7 +77,9 @@ class FileAuditLog implements AuditLog {
     this.#identity = identity;
     this.#opening ??= AuditSession.open(this.#directory, identity, this.#settings);
     try {
-      this.#session = await this.#opening;
+      const session = await this.#opening;
+      // Whoever closes it meanwhile waits for it, and closes it.
+      if (this.#closing === undefined) this.#session = session;
     } catch (error) {
       // What kept it from opening may be gone the next time.
       this.#opening = undefined;
@@ -103,8 +105,8 @@ class FileAuditLog implements AuditLog {
   }
 
   async #close(): Promise<void> {
-    const session = await this.#opening?.catch(() => undefined);
     this.#session = undefined;
+    const session = await this.#opening?.catch(() => undefined);
     await session?.close();
   }
 

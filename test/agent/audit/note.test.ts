@@ -1,8 +1,8 @@
 import { createPrivateKey } from 'node:crypto';
+import { expect } from 'chai';
 import { parseCheckpoint, signCheckpoint } from '#lib/agent/audit/checkpoint.js';
 import { isSignedBy, parseNote, VerifierKey } from '#lib/agent/audit/note.js';
 import { MerkleTree } from '#lib/agent/audit/tree.js';
-import { expect } from 'chai';
 
 /** The example of C2SP signed-note. */
 const KEY = 'example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k';
@@ -42,9 +42,15 @@ describe('a signed note', () => {
     ['another text', NOTE.replace('example message', 'example massage')],
     ['another signature', NOTE.replace('QOkn8', 'QOkn9')],
     ['the signature of a key with another id', NOTE.replace('Uw2QOk', 'Uw2QOl')],
-    ['the signature of a key with another name', NOTE.replace('— example.com/foo', '— example.com/bar')],
+    [
+      'the signature of a key with another name',
+      NOTE.replace('— example.com/foo', '— example.com/bar'),
+    ],
     ['a signature that is cut', NOTE.replace('IneyaQM=', 'IneyaQ==')],
-    ['a second signature of the same key that is wrong', `${NOTE}${NOTE.split('\n')[2]?.replace('QOkn8', 'QOkn9')}\n`],
+    [
+      'a second signature of the same key that is wrong',
+      `${NOTE}${NOTE.split('\n')[2]?.replace('QOkn8', 'QOkn9')}\n`,
+    ],
   ];
   for (const [what, note] of UNSIGNED) {
     it(`is not signed with ${what}`, async () => {
@@ -107,7 +113,13 @@ describe('a checkpoint', () => {
     ['a size beyond what is exact', CHECKPOINT.replace('20852163', '9999999999999999')],
     ['no origin', CHECKPOINT.replace('example.com/behind-the-sofa\n2', '\n2')],
     ['no root', CHECKPOINT.replace('CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n', '')],
-    ['a root that is cut', CHECKPOINT.replace('CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=', 'CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jx')],
+    [
+      'a root that is cut',
+      CHECKPOINT.replace(
+        'CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=',
+        'CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jx',
+      ),
+    ],
     ['an empty line within', CHECKPOINT.replace('jxq2I=\n', 'jxq2I=\n\nmore\n')],
     ['no signature', CHECKPOINT.replace(/— .*\n/, '')],
   ];
@@ -128,7 +140,11 @@ describe('a checkpoint', () => {
     const checkpoint = { origin: 'example.org/log', size: 0, root: new MerkleTree().root() };
     const signed = signCheckpoint(checkpoint, verifier, privateKey);
     expect(signed.split('\n').length).to.equal(6);
-    expect(signed.startsWith('example.org/log\n0\n47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\n\n— example.org/log ')).to.equal(true);
+    expect(
+      signed.startsWith(
+        'example.org/log\n0\n47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\n\n— example.org/log ',
+      ),
+    ).to.equal(true);
     expect(await verifies(signed, verifier.text)).to.equal(true);
   });
 });

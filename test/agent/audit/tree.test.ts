@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import { leafHash, leafHashWithin, MerkleTree } from '#lib/agent/audit/tree.js';
 import { expect } from 'chai';
+import { leafHash, leafHashWithin, MerkleTree } from '#lib/agent/audit/tree.js';
 
 const hex = (text: string): Buffer => Buffer.from(text, 'hex');
 
@@ -70,7 +70,9 @@ describe('the tree of an audit log', () => {
     const tree = new MerkleTree();
     for (const [at, entry] of entries.entries()) {
       tree.append(leafHash(entry));
-      expect(tree.root().equals(treeHash(entries.slice(0, at + 1))), `size ${at + 1}`).to.equal(true);
+      expect(tree.root().equals(treeHash(entries.slice(0, at + 1))), `size ${at + 1}`).to.equal(
+        true,
+      );
     }
   });
 

@@ -8,8 +8,8 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { type AuditProblem, type AuditVerdict, verifyAuditLog } from 'agent-spiffe/agent';
 import { X509Bundles } from 'agent-spiffe';
+import { type AuditProblem, type AuditVerdict, verifyAuditLog } from 'agent-spiffe/agent';
 import { TestCa } from 'agent-spiffe/testing';
 import { expect } from 'chai';
 import {
@@ -19,8 +19,8 @@ import {
   linesOf,
   segmentsOf,
   TemporaryDirectory,
-  writeLog,
   type WrittenLog,
+  writeLog,
 } from '../../support/audit.js';
 
 /** What was found, as short as it can be told apart. */
@@ -69,6 +69,10 @@ describe('an audit log that was altered', () => {
     return told(verdict);
   }
 
+  function writeCheckpoints(notes: readonly string[]): void {
+    writeFileSync(join(copy, 'checkpoints'), notes.join(''));
+  }
+
   const everywhere = Array.from({ length: SIZE }, (_, at) => at);
   // Without the record that endorses the log key, nothing that key has signed counts.
   const beyondTheKey = everywhere.slice(1);
@@ -103,7 +107,8 @@ describe('an audit log that was altered', () => {
 
   it('shows which record was deleted, at every position', async () => {
     for (const at of beyondTheKey) {
-      const expected = at === SIZE - 1 ? `log-truncated ${at}-${SIZE}` : `record-removed ${at}-${at + 1}`;
+      const expected =
+        at === SIZE - 1 ? `log-truncated ${at}-${SIZE}` : `record-removed ${at}-${at + 1}`;
       expect(await found(lines.toSpliced(at, 1)), `record ${at}`).to.deep.equal([expected]);
     }
   });
@@ -152,7 +157,10 @@ describe('an audit log that was altered', () => {
     for (let at = end - 1; at > start; at -= 5) {
       truncateSync(path, at);
       const [broken, cut] = told(await verifyAuditLog(copy));
-      expect([broken, cut]).to.deep.equal([`line-broken ${SIZE - 1}`, `log-truncated ${SIZE - 1}-${SIZE}`]);
+      expect([broken, cut]).to.deep.equal([
+        `line-broken ${SIZE - 1}`,
+        `log-truncated ${SIZE - 1}-${SIZE}`,
+      ]);
     }
   });
 
@@ -200,7 +208,9 @@ describe('an audit log that was altered', () => {
         const start = sizes.findLast((size) => size <= at);
         const line = lines[at] as string;
         const altered = await found(lines.with(at, line.replace('"time":1', '"time":2')));
-        expect(altered, `record ${at}, hashes ${hashes}`).to.deep.equal([`records-altered ${start}-${end}`]);
+        expect(altered, `record ${at}, hashes ${hashes}`).to.deep.equal([
+          `records-altered ${start}-${end}`,
+        ]);
       }
     }
   });
@@ -216,10 +226,6 @@ describe('an audit log that was altered', () => {
   });
 
   describe('in its checkpoints', () => {
-    function writeCheckpoints(notes: readonly string[]): void {
-      writeFileSync(join(copy, 'checkpoints'), notes.join(''));
-    }
-
     it('shows each line that was edited, of each checkpoint', async () => {
       const notes = checkpointsOf(original);
       for (const [number, note] of notes.entries()) {
@@ -307,7 +313,11 @@ describe('an audit log in several files', () => {
 
   it('is verified over all of them', async () => {
     const { intact, records, covered } = await verifyAuditLog(copy);
-    expect({ intact, records, covered }).to.deep.equal({ intact: true, records: 301, covered: 301 });
+    expect({ intact, records, covered }).to.deep.equal({
+      intact: true,
+      records: 301,
+      covered: 301,
+    });
   });
 
   it('names each file after its first record', async () => {
@@ -324,7 +334,10 @@ describe('an audit log in several files', () => {
       renameSync(join(copy, name), join(home.path, 'away'));
       const { problems } = await verifyAuditLog(copy);
       const first = Number(name.slice(0, 20));
-      expect(problems.some(({ index }) => index === first), name).to.equal(true);
+      expect(
+        problems.some(({ index }) => index === first),
+        name,
+      ).to.equal(true);
       renameSync(join(home.path, 'away'), join(copy, name));
     }
     expect((await verifyAuditLog(copy)).intact).to.equal(true);
@@ -344,7 +357,10 @@ describe('an audit log in several files', () => {
     const name = names[2] as string;
     const text = readFileSync(join(copy, name), 'utf8').split('\n');
     const line = 4;
-    writeFileSync(join(copy, name), text.with(line, (text[line] as string).replace('"time":1', '"time":2')).join('\n'));
+    writeFileSync(
+      join(copy, name),
+      text.with(line, (text[line] as string).replace('"time":1', '"time":2')).join('\n'),
+    );
     const { problems } = await verifyAuditLog(copy);
     const expected: AuditProblem[] = [
       {
@@ -372,7 +388,10 @@ describe('who wrote an audit log', () => {
 
   it('is verified against bundles', async () => {
     const bundles = X509Bundles.of(log.ca.bundle);
-    const { intact, trusted, id, remarks } = await verifyAuditLog(directory, { bundles, id: AGENT });
+    const { intact, trusted, id, remarks } = await verifyAuditLog(directory, {
+      bundles,
+      id: AGENT,
+    });
     expect({ intact, trusted, id }).to.deep.equal({ intact: true, trusted: true, id: AGENT });
     expect(remarks).to.deep.equal([]);
   });
@@ -392,13 +411,17 @@ describe('who wrote an audit log', () => {
 
   it('is not believed of another trust domain', async () => {
     const bundles = X509Bundles.of(TestCa.create('acme.test').bundle);
-    expect(told(await verifyAuditLog(directory, { bundles }))).to.deep.equal(['identity-untrusted 0']);
+    expect(told(await verifyAuditLog(directory, { bundles }))).to.deep.equal([
+      'identity-untrusted 0',
+    ]);
   });
 
   it('must be who was expected', async () => {
     const verdict = await verifyAuditLog(directory, { id: 'spiffe://example.org/agents/writer' });
     expect(told(verdict)).to.deep.equal(['identity-untrusted 0']);
-    expect((await verifyAuditLog(directory, { id: 'spiffe://example.org/agents/*' })).intact).to.equal(true);
+    expect(
+      (await verifyAuditLog(directory, { id: 'spiffe://example.org/agents/*' })).intact,
+    ).to.equal(true);
   });
 
   it('shows by a checkpoint that was kept when the log was written anew', async () => {
@@ -406,7 +429,9 @@ describe('who wrote an audit log', () => {
     const anew = join(home.path, 'anew');
     await writeLog(anew, [events(4), events(4)]);
     expect((await verifyAuditLog(anew)).intact).to.equal(true);
-    expect(told(await verifyAuditLog(anew, { checkpoints: [kept] }))).to.deep.equal(['checkpoint-unknown 9']);
+    expect(told(await verifyAuditLog(anew, { checkpoints: [kept] }))).to.deep.equal([
+      'checkpoint-unknown 9',
+    ]);
     expect((await verifyAuditLog(directory, { checkpoints: [kept] })).intact).to.equal(true);
   });
 
@@ -414,10 +439,18 @@ describe('who wrote an audit log', () => {
     const kept = (await verifyAuditLog(directory)).checkpoint as string;
     const cut = join(home.path, 'cut');
     cpSync(directory, cut, { recursive: true, filter: (path) => !path.includes('lock.') });
-    writeFileSync(join(cut, FIRST), linesOf(directory).slice(0, 5).map((line) => `${line}\n`).join(''));
+    writeFileSync(
+      join(cut, FIRST),
+      linesOf(directory)
+        .slice(0, 5)
+        .map((line) => `${line}\n`)
+        .join(''),
+    );
     writeFileSync(join(cut, 'checkpoints'), checkpointsOf(directory).slice(0, 2).join(''));
     expect((await verifyAuditLog(cut)).intact).to.equal(true);
-    expect(told(await verifyAuditLog(cut, { checkpoints: [kept] }))).to.deep.equal(['checkpoint-unknown 5']);
+    expect(told(await verifyAuditLog(cut, { checkpoints: [kept] }))).to.deep.equal([
+      'checkpoint-unknown 5',
+    ]);
     const earlier = checkpointsOf(directory).slice(0, 2);
     expect((await verifyAuditLog(cut, { checkpoints: earlier })).intact).to.equal(true);
   });
