@@ -65,6 +65,7 @@ export interface ReadRecord {
   readonly [name: string]: unknown;
 }
 
+/** The records of a log; what a killed writer left behind the last one is let be. */
 export function recordsOf(directory: string): readonly ReadRecord[] {
   return linesOf(directory).map((line) => JSON.parse(line) as ReadRecord);
 }
