@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -81,9 +81,14 @@ export function sizesOf(directory: string): readonly number[] {
   return checkpointsOf(directory).map((note) => Number(note.split('\n')[1]));
 }
 
-/** An empty directory that is gone at the end of the block. */
+/** An empty directory that is gone at the end of the block; on request in memory, where there is such a place. */
 export class TemporaryDirectory {
-  readonly path: string = mkdtempSync(join(tmpdir(), 'audit-'));
+  readonly path: string;
+
+  constructor({ inMemory = false }: { readonly inMemory?: boolean } = {}) {
+    const place = inMemory && existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
+    this.path = mkdtempSync(join(place, 'audit-'));
+  }
 
   [Symbol.dispose](): void {
     rmSync(this.path, { recursive: true, force: true });

@@ -27,13 +27,30 @@ function numbers(seed: number): (below: number) => number {
   };
 }
 
+/** Lets a process write until it has told of so many records, and kills it; gives the last index it told of. */
+async function writeAndKill(directory: string, count: number, inFlight: number): Promise<number> {
+  const child: ChildProcess = spawn(process.execPath, [WRITER, directory, String(inFlight)], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  if (child.stdout === null) throw new Error('the writer has no output');
+  const exit = once(child, 'exit');
+  let told = -1;
+  let lines = 0;
+  for await (const line of createInterface({ input: child.stdout })) {
+    told = Number(line);
+    if (++lines === count) child.kill('SIGKILL');
+  }
+  expect((await exit)[1]).to.equal('SIGKILL');
+  return told;
+}
+
 describe('an audit log whose writer was killed', () => {
   const ca = TestCa.create('example.org');
   const identity = staticIdentity(ca, AGENT);
   let home: TemporaryDirectory;
 
   beforeEach(() => {
-    home = new TemporaryDirectory();
+    home = new TemporaryDirectory({ inMemory: true });
   });
 
   afterEach(() => home[Symbol.dispose]());
@@ -114,7 +131,8 @@ describe('an audit log whose writer was killed', () => {
 
   it(`has every acknowledged record after kill -9: ${KILLS} times, on one log`, async function () {
     this.timeout(KILLS * 5000);
-    const directory = join(home.path, 'log');
+    using disk = new TemporaryDirectory();
+    const directory = join(disk.path, 'log');
     const random = numbers(42);
     let acknowledged = -1;
     for (let kill = 0; kill < KILLS; kill++) {
@@ -134,23 +152,6 @@ describe('an audit log whose writer was killed', () => {
     expect(problems).to.deep.equal([]);
     expect(covered).to.equal(records.length);
   });
-
-  /** Lets a process write until it has told of so many records, and kills it; gives the last index it told of. */
-  async function writeAndKill(directory: string, count: number, inFlight: number): Promise<number> {
-    const child: ChildProcess = spawn(process.execPath, [WRITER, directory, String(inFlight)], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    });
-    if (child.stdout === null) throw new Error('the writer has no output');
-    const exit = once(child, 'exit');
-    let told = -1;
-    let lines = 0;
-    for await (const line of createInterface({ input: child.stdout })) {
-      told = Number(line);
-      if (++lines === count) child.kill('SIGKILL');
-    }
-    expect((await exit)[1]).to.equal('SIGKILL');
-    return told;
-  }
 
   it('is repaired as often as it takes when that is interrupted', async () => {
     const directory = join(home.path, 'log');
