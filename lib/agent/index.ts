@@ -29,6 +29,12 @@ export {
   proveInclusion,
 } from './audit/proof.js';
 export {
+  type AuditRecord,
+  type RecordedRequest,
+  readAuditLog,
+  recordedRequest,
+} from './audit/recorded.js';
+export {
   type AuditLogKey,
   type AuditVerdict,
   type VerifyAuditLogOptions,

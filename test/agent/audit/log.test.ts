@@ -9,7 +9,13 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { SpiffeError, X509Bundles } from 'agent-spiffe';
-import { type AuditLogOptions, auditLog, verifyAuditLog } from 'agent-spiffe/agent';
+import {
+  type AuditLogOptions,
+  type AuditRecord,
+  auditLog,
+  readAuditLog,
+  verifyAuditLog,
+} from 'agent-spiffe/agent';
 import { FakeClock, TestCa } from 'agent-spiffe/testing';
 import { expect } from 'chai';
 import { openableLog } from '#lib/agent/audit/file-log.js';
@@ -41,6 +47,12 @@ async function refused(attempt: Promise<unknown>): Promise<SpiffeError> {
 /** The states of a source reach who follows it within some promises' time. */
 async function turned(): Promise<void> {
   for (let turn = 0; turn < 20; turn++) await Promise.resolve();
+}
+
+async function readAll(directory: string): Promise<readonly AuditRecord[]> {
+  const records: AuditRecord[] = [];
+  for await (const record of readAuditLog(directory)) records.push(record);
+  return records;
 }
 
 const codes = (directory: string): readonly string[] =>
@@ -409,6 +421,19 @@ describe('the audit log', () => {
         'copy of an audit record not taken',
       ]);
     });
+  });
+
+  it('can be read record by record, up to one that is not complete', async () => {
+    await writeLog(directory, [events(30)], { segmentBytes: 1 << 16 });
+    const read = await readAll(directory);
+    expect(read.map(({ record }) => record)).to.deep.equal(recordsOf(directory));
+    expect(read.map(({ index }) => index)).to.deep.equal(read.map((_, at) => at));
+    appendFileSync(join(directory, '00000000000000000000.jsonl'), '{"action"');
+    expect((await readAll(directory)).length).to.equal(31);
+    appendFileSync(join(directory, '00000000000000000000.jsonl'), ':1}\n');
+    const error = await refused(readAll(directory));
+    expect(error.code).to.equal('ERR_SPIFFE_AUDIT_INVALID');
+    expect(error.message).to.include('record 31');
   });
 
   it('can be verified while it is written', async () => {

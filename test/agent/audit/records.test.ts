@@ -1,12 +1,18 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import type { AuditEvent, CallDeniedEvent, LabelEvent, TaskStartEvent } from 'agent-spiffe/agent';
+import {
+  type AuditEvent,
+  type CallDeniedEvent,
+  type LabelEvent,
+  recordedRequest,
+  type TaskStartEvent,
+} from 'agent-spiffe/agent';
 import { expect } from 'chai';
 import { assert, constantFrom, dictionary, jsonValue, property, string } from 'fast-check';
 import { type ArgumentRules, parseArgumentRules } from '#lib/agent/audit/argument-rules.js';
 import { eventLine } from '#lib/agent/audit/line.js';
 import { canonicalJson } from '#lib/internal/canonical-json.js';
-import type { JsonValue } from '#lib/internal/json.js';
+import type { JsonObject, JsonValue } from '#lib/internal/json.js';
 import { AGENT, intent, NOON, outcome, request, TASK, taskEnd } from '../../support/audit.js';
 
 const SETTING = { origin: 'example.org/agents/researcher/audit/00', version: '1.2.3' };
@@ -412,6 +418,50 @@ describe('a record of the audit log', () => {
       expect(detail('cannot take "eve@evil.test" as to', { '*': 'keep' })).to.equal(
         'cannot take "eve@evil.test" as to',
       );
+    });
+  });
+
+  describe('gives back what was asked', () => {
+    const sent = request({ to: 'ann@acme.test', body: 'hello', n: 1 }, 'send_email');
+    const placed = {
+      ...sent,
+      resource: {
+        ...sent.resource,
+        properties: {
+          effect: 'egress',
+          returns: LABELS,
+          destination: 'ann@acme.test',
+          target: 'hello',
+        },
+      },
+    } as const;
+    const record = (rules: ArgumentRules): JsonObject =>
+      JSON.parse(lineOf(intent({}, { request: placed }), rules)) as JsonObject;
+
+    it('whole when all of it was kept', () => {
+      expect(recordedRequest(record({ '*': 'keep' }))).to.deep.equal({
+        request: placed,
+        missing: [],
+      });
+    });
+
+    it('but for the arguments that were not kept, and what was taken from them', () => {
+      expect(recordedRequest(record({ '*': { to: 'keep', n: 'redact' } }))).to.deep.equal({
+        request: {
+          ...placed,
+          context: { ...placed.context, arguments: { to: 'ann@acme.test' } },
+          resource: {
+            ...placed.resource,
+            properties: { effect: 'egress', returns: LABELS, destination: 'ann@acme.test' },
+          },
+        },
+        missing: ['body', 'n'],
+      });
+    });
+
+    it('and nothing where nothing was asked', () => {
+      expect(recordedRequest(recordOf(outcome()))).to.equal(undefined);
+      expect(recordedRequest(recordOf(taskEnd()))).to.equal(undefined);
     });
   });
 
