@@ -48,9 +48,9 @@ export class MemoryLog implements AuditLog {
     return this.close();
   }
 
-  of<K extends AuditEvent['kind']>(kind: K): Extract<AuditEvent, { readonly kind: K }>[] {
+  of<K extends AuditEvent['kind']>(kind: K): (AuditEvent & { readonly kind: K })[] {
     return this.events.filter(
-      (event): event is Extract<AuditEvent, { readonly kind: K }> => event.kind === kind,
+      (event): event is AuditEvent & { readonly kind: K } => event.kind === kind,
     );
   }
 
