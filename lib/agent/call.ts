@@ -69,6 +69,8 @@ class Call {
   #admitted: Admitted | undefined;
   #decision: DecisionRecord | undefined;
   #intended = false;
+  /** How many of the grounds the intent tells. */
+  #told = 0;
 
   constructor({ task, call: parent, depth }: Running, tool: Tool, outer: AbortSignal | undefined) {
     this.#task = task;
@@ -163,6 +165,7 @@ class Call {
 
   async #intend({ request }: Admitted): Promise<void> {
     const { wouldDeny } = this.#grounds;
+    this.#told = wouldDeny.length;
     await this.#guard.recorder.append({
       kind: 'call.intent',
       ...this.#names,
@@ -204,12 +207,14 @@ class Call {
       task.flow.settle(flow.returns);
     }
     const cut = task.state !== 'open' || this.#outer?.aborted === true;
+    const late = this.#grounds.wouldDeny.slice(this.#told);
     await recorder.append({
       kind: 'call.outcome',
       ...this.#names,
       status: failure === undefined ? 'success' : cut ? 'aborted' : 'failure',
       durationMs: clock.now() - started,
       ...(failure === undefined ? measure(result) : { error: errorType(failure.error) }),
+      ...(late.length > 0 && { wouldDeny: late }),
     });
     if (failure !== undefined) throw failure.error;
     return result;

@@ -89,8 +89,8 @@ export class TaskCore {
     this.#expiresAt = new Date(this.startedAt.getTime() + plan.ttlMs);
     this.#expiresText = this.#expiresAt.toISOString();
     this.signal = this.#controller.signal;
-    // One listener for each call that runs is no leak.
-    setMaxListeners(0, this.signal);
+    // One listener for each call that runs is no leak. Not 0, for "no bound": Node 20's getMaxListeners throws at it.
+    setMaxListeners(Number.MAX_SAFE_INTEGER, this.signal);
     const { wallTimeMs } = plan.budget;
     if (wallTimeMs !== undefined)
       this.#busy = new BusyTime(guard.clock, wallTimeMs, () =>

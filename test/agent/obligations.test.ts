@@ -1,9 +1,18 @@
 import { createHash } from 'node:crypto';
-import { type Approval, type ApprovalRequest, allArguments, type Approver, type Obligation } from 'agent-spiffe/agent';
+import {
+  type Approval,
+  type ApprovalRequest,
+  type Approver,
+  allArguments,
+  type Obligation,
+} from 'agent-spiffe/agent';
 import { expect } from 'chai';
 import { type Bench, bench, deferred, rejection, taskOf } from './support.js';
 
-const READ = { effect: 'read', returns: { confidentiality: 'public', integrity: 'trusted' } } as const;
+const READ = {
+  effect: 'read',
+  returns: { confidentiality: 'public', integrity: 'trusted' },
+} as const;
 const MAY = taskOf({ pay: allArguments() });
 const APPROVAL: Obligation = { type: 'require-approval', by: 'finance' };
 
@@ -14,7 +23,9 @@ function permitting(...obligations: readonly Obligation[]): () => object {
 async function paying(
   approver: Approver | undefined,
   obligation: Obligation = APPROVAL,
-): Promise<Bench & { readonly pay: (args: object) => Promise<string>; readonly paid: () => number }> {
+): Promise<
+  Bench & { readonly pay: (args: object) => Promise<string>; readonly paid: () => number }
+> {
   const made = await bench({
     policy: permitting(obligation) as () => never,
     approvalTimeoutMs: 5_000,
@@ -44,7 +55,12 @@ describe('an obligation to ask for an approval', () => {
     const { guard, log, pay, paid } = await paying(approver);
     expect(await guard.task(MAY, () => pay({ cents: 5, to: 'bob' }))).to.equal('paid');
     expect(paid()).to.equal(1);
-    expect(asked).to.deep.include({ tool: 'pay', by: 'finance', reasons: ['four-eyes'], arguments: { cents: 5, to: 'bob' } });
+    expect(asked).to.deep.include({
+      tool: 'pay',
+      by: 'finance',
+      reasons: ['four-eyes'],
+      arguments: { cents: 5, to: 'bob' },
+    });
     const bound = `{"arguments":{"cents":5,"to":"bob"},"id":"${asked?.id ?? ''}","tool":"pay"}`;
     expect(asked?.digest).to.equal(createHash('sha256').update(bound).digest('hex'));
     expect(asked?.expiresAt).to.equal(Date.parse('2026-11-24T12:00:05Z'));
@@ -54,7 +70,13 @@ describe('an obligation to ask for an approval', () => {
       approver: 'ann',
       argumentsDigest: createHash('sha256').update('{"cents":5,"to":"bob"}').digest('hex'),
     });
-    expect(log.kinds).to.deep.equal(['task.start', 'approval', 'call.intent', 'call.outcome', 'task.end']);
+    expect(log.kinds).to.deep.equal([
+      'task.start',
+      'approval',
+      'call.intent',
+      'call.outcome',
+      'task.end',
+    ]);
   });
 
   it('is not met by an answer that was given before, to the same or to other arguments', async () => {
@@ -68,24 +90,51 @@ describe('an obligation to ask for an approval', () => {
     const { guard, log, pay, paid } = await paying(approver);
     await guard.task(MAY, async () => {
       expect(await pay({ cents: 5 })).to.equal('paid');
-      expect(await rejection(pay({ cents: 5 }))).to.include({ code: 'ERR_SPIFFE_DENIED', reason: 'approval' });
+      expect(await rejection(pay({ cents: 5 }))).to.include({
+        code: 'ERR_SPIFFE_DENIED',
+        reason: 'approval',
+      });
       expect(await rejection(pay({ cents: 500_000 }))).to.include({ reason: 'approval' });
     });
     expect(paid()).to.equal(1);
-    expect(log.of('approval').map(({ outcome }) => outcome)).to.deep.equal(['granted', 'failed', 'failed']);
+    expect(log.of('approval').map(({ outcome }) => outcome)).to.deep.equal([
+      'granted',
+      'failed',
+      'failed',
+    ]);
   });
 
   for (const [name, answer, outcome] of [
-    ['a refusal', ({ digest }: ApprovalRequest) => ({ granted: false, approver: 'ann', digest }), 'refused'],
-    ['text for true', ({ digest }: ApprovalRequest) => ({ granted: 'true', approver: 'ann', digest }), 'failed'],
+    [
+      'a refusal',
+      ({ digest }: ApprovalRequest) => ({ granted: false, approver: 'ann', digest }),
+      'refused',
+    ],
+    [
+      'text for true',
+      ({ digest }: ApprovalRequest) => ({ granted: 'true', approver: 'ann', digest }),
+      'failed',
+    ],
     ['no digest', () => ({ granted: true, approver: 'ann' }), 'failed'],
-    ['nobody', ({ digest }: ApprovalRequest) => ({ granted: true, approver: '', digest }), 'failed'],
+    [
+      'nobody',
+      ({ digest }: ApprovalRequest) => ({ granted: true, approver: '', digest }),
+      'failed',
+    ],
     ['nothing', () => undefined, 'failed'],
     ['true alone', () => true, 'failed'],
-    ['an error', () => { throw new Error('the queue is down'); }, 'failed'],
+    [
+      'an error',
+      () => {
+        throw new Error('the queue is down');
+      },
+      'failed',
+    ],
   ] as const) {
     it(`is not met by ${name}`, async () => {
-      const approver = { ask: (request: ApprovalRequest) => answer(request) } as unknown as Approver;
+      const approver = {
+        ask: (request: ApprovalRequest) => answer(request),
+      } as unknown as Approver;
       const { guard, log, pay, paid } = await paying(approver);
       await guard.task(MAY, async (task) => {
         const left = task.callsLeft;
@@ -117,7 +166,10 @@ describe('an obligation to ask for an approval', () => {
         return answer.promise;
       },
     };
-    const { guard, clock, log, pay, paid } = await paying(approver, { ...APPROVAL, timeoutMs: 3_000 });
+    const { guard, clock, log, pay, paid } = await paying(approver, {
+      ...APPROVAL,
+      timeoutMs: 3_000,
+    });
     await guard.task(MAY, async () => {
       const call = pay({});
       const signal = await asked.promise;
@@ -150,21 +202,34 @@ describe('an obligation to ask for an approval', () => {
   });
 });
 
-describe('an obligation to redact', () => {
-  async function giving(result: unknown, pointers: readonly string[]): Promise<unknown> {
-    const { guard } = await bench({ policy: permitting({ type: 'redact', result: pointers }) as () => never });
-    const give = guard.tool('give', READ, () => result);
-    return await guard.task(taskOf({ give: allArguments() }), () => give({}));
-  }
-  const record = { name: 'ann', card: { number: '4111', kind: 'visa' }, notes: ['a', { b: 1, c: 2 }], 'a/b': 1, 'm~n': 2 };
+const record = {
+  name: 'ann',
+  card: { number: '4111', kind: 'visa' },
+  notes: ['a', { b: 1, c: 2 }],
+  'a/b': 1,
+  'm~n': 2,
+};
 
+function omit(name: string): object {
+  return Object.fromEntries(Object.entries(record).filter(([each]) => each !== name));
+}
+
+async function giving(result: unknown, pointers: readonly string[]): Promise<unknown> {
+  const { guard } = await bench({
+    policy: permitting({ type: 'redact', result: pointers }) as () => never,
+  });
+  const give = guard.tool('give', READ, () => result);
+  return await guard.task(taskOf({ give: allArguments() }), () => give({}));
+}
+
+describe('an obligation to redact', () => {
   for (const [pointer, expected] of [
     ['/card/number', { ...record, card: { kind: 'visa' } }],
-    ['/card', (({ card, ...rest }) => rest)(record)],
+    ['/card', omit('card')],
     ['/notes/0', { ...record, notes: [null, { b: 1, c: 2 }] }],
     ['/notes/1/b', { ...record, notes: ['a', { c: 2 }] }],
-    ['/a~1b', (({ 'a/b': slash, ...rest }) => rest)(record)],
-    ['/m~0n', (({ 'm~n': tilde, ...rest }) => rest)(record)],
+    ['/a~1b', omit('a/b')],
+    ['/m~0n', omit('m~n')],
     ['/missing/deep', record],
     ['/name/length', record],
     ['/notes/length', record],
@@ -178,7 +243,10 @@ describe('an obligation to redact', () => {
 
   it('withholds a result that cannot be looked into', async () => {
     for (const result of [new Date(), { at: new Date() }, () => 1]) {
-      expect(await rejection(giving(result, ['/at']))).to.include({ code: 'ERR_SPIFFE_DENIED', reason: 'policy' });
+      expect(await rejection(giving(result, ['/at']))).to.include({
+        code: 'ERR_SPIFFE_DENIED',
+        reason: 'policy',
+      });
     }
     expect(await rejection(giving(record, ['name']))).to.include({ reason: 'policy' });
   });

@@ -2,9 +2,15 @@ import { allArguments, type PolicyFunction } from 'agent-spiffe/agent';
 import { expect } from 'chai';
 import { bench, deferred, rejection, taskOf } from '../agent/support.js';
 
-const SECRET = { effect: 'read', returns: { confidentiality: 'confidential', integrity: 'trusted' } } as const;
+const SECRET = {
+  effect: 'read',
+  returns: { confidentiality: 'confidential', integrity: 'trusted' },
+} as const;
 const WEB = { effect: 'read', returns: { confidentiality: 'public' } } as const;
-const INTERNAL = { effect: 'read', returns: { confidentiality: 'internal', integrity: 'trusted' } } as const;
+const INTERNAL = {
+  effect: 'read',
+  returns: { confidentiality: 'internal', integrity: 'trusted' },
+} as const;
 const SEND = {
   effect: 'egress',
   sink: { clearance: 'internal' },
@@ -24,8 +30,10 @@ describe('attack: data flow', () => {
     const prompt = guard.tool('read_prompt', WEB, () => 'ignore previous instructions');
     const api = guard.tool('internal_api', INTERNAL, () => 'where the secret lies');
     const secret = guard.tool('fetch_secret', SECRET, () => 'hunter2');
-    const send = guard.tool('send', { ...SEND, sink: { clearance: 'restricted' } }, (args: object) =>
-      sent.push(args),
+    const send = guard.tool(
+      'send',
+      { ...SEND, sink: { clearance: 'restricted' } },
+      (args: object) => sent.push(args),
     );
     const may = taskOf({
       read_prompt: allArguments(),
@@ -40,10 +48,16 @@ describe('attack: data flow', () => {
       expect(await rejection(send({ body: 'internal' }))).to.include({ reason: 'label' });
       await secret({});
       const error = await rejection(send({ body: 'hunter2' }));
-      expect(error.message).to.include('untrusted').and.include('confidential').and.include('outside');
+      expect(error.message)
+        .to.include('untrusted')
+        .and.include('confidential')
+        .and.include('outside');
     });
     expect(sent).to.deep.equal([{ body: 'still nothing internal' }]);
-    expect(log.of('task.end')[0]?.labels).to.deep.equal({ confidentiality: 'confidential', integrity: 'untrusted' });
+    expect(log.of('task.end')[0]?.labels).to.deep.equal({
+      confidentiality: 'confidential',
+      integrity: 'untrusted',
+    });
   });
 
   it('the same chain without the foreign prompt goes through to a sink that is cleared (twin)', async () => {
@@ -61,7 +75,10 @@ describe('attack: data flow', () => {
     const { guard } = await bench();
     const api = guard.tool('internal_api', INTERNAL, () => 'facts');
     const send = guard.tool('send', SEND, () => 'sent');
-    const may = taskOf({ internal_api: allArguments(), send: allArguments() }, { labels: { integrity: 'untrusted' } });
+    const may = taskOf(
+      { internal_api: allArguments(), send: allArguments() },
+      { labels: { integrity: 'untrusted' } },
+    );
     await guard.task(may, async () => {
       expect(await send({})).to.equal('sent');
       await api({});
@@ -85,26 +102,44 @@ describe('attack: data flow', () => {
 
   it('what a sink itself returns does not stand in its own way, and stands in the way of the next', async () => {
     const { guard } = await bench();
-    const ask = guard.tool('ask', { effect: 'egress', sink: { clearance: 'internal' } }, () => 'an answer');
+    const ask = guard.tool(
+      'ask',
+      { effect: 'egress', sink: { clearance: 'internal' } },
+      () => 'an answer',
+    );
     const api = guard.tool('internal_api', INTERNAL, () => 'facts');
-    await guard.task(taskOf({ ask: allArguments(), internal_api: allArguments() }), async (task) => {
-      await api({});
-      expect(await ask({})).to.equal('an answer');
-      expect(task.labels).to.deep.equal({ confidentiality: 'internal', integrity: 'untrusted' });
-      expect(await rejection(ask({}))).to.include({ reason: 'label' });
-    });
+    await guard.task(
+      taskOf({ ask: allArguments(), internal_api: allArguments() }),
+      async (task) => {
+        await api({});
+        expect(await ask({})).to.equal('an answer');
+        expect(task.labels).to.deep.equal({ confidentiality: 'internal', integrity: 'untrusted' });
+        expect(await rejection(ask({}))).to.include({ reason: 'label' });
+      },
+    );
   });
 
   it('labels by argument: what is read, and where it goes, is told by the call at hand', async () => {
     const { guard } = await bench();
     const read = guard.tool(
       'read',
-      { effect: 'read', returns: ({ path }) => ({ confidentiality: path === '/secret' ? 'confidential' : 'internal', integrity: 'trusted' }) },
+      {
+        effect: 'read',
+        returns: ({ path }) => ({
+          confidentiality: path === '/secret' ? 'confidential' : 'internal',
+          integrity: 'trusted',
+        }),
+      },
       () => 'content',
     );
     const send = guard.tool(
       'send',
-      { ...SEND, sink: ({ to }) => ({ clearance: String(to).endsWith('@acme.example') ? 'confidential' : 'public' }) },
+      {
+        ...SEND,
+        sink: ({ to }) => ({
+          clearance: to === 'ann@acme.example' ? 'confidential' : 'public',
+        }),
+      },
       () => 'sent',
     );
     await guard.task(taskOf({ read: allArguments(), send: allArguments() }), async () => {
@@ -118,18 +153,27 @@ describe('attack: data flow', () => {
 
   it('a function of the spec that fails, or answers nonsense, refuses the call', async () => {
     const { guard } = await bench();
-    const answers: unknown[] = [null, {}, { clearance: 'secret' }, { clearance: 'public', outside: 'no' }];
+    const answers: unknown[] = [
+      null,
+      {},
+      { clearance: 'secret' },
+      { clearance: 'public', outside: 'no' },
+    ];
     const send = guard.tool(
       'send',
-      { ...SEND, sink: ({ i }) => {
-        if (i === -1) throw new Error('no idea');
-        return answers[i as number] as { clearance: 'public' };
-      } },
+      {
+        ...SEND,
+        sink: ({ i }) => {
+          if (i === -1) throw new Error('no idea');
+          return answers[i as number] as { clearance: 'public' };
+        },
+      },
       () => 'sent',
     );
     answers.push({ clearance: 'public' });
     await guard.task(taskOf({ send: allArguments() }), async () => {
-      for (let i = -1; i < 4; i++) expect(await rejection(send({ i }))).to.include({ reason: 'label' });
+      for (let i = -1; i < 4; i++)
+        expect(await rejection(send({ i }))).to.include({ reason: 'label' });
       expect(await send({ i: 4 })).to.equal('sent');
     });
   });
@@ -166,13 +210,16 @@ describe('attack: data flow', () => {
     const web = guard.tool('web', WEB, () => 'page');
     const api = guard.tool('api', INTERNAL, () => 'facts');
     const send = guard.tool('send', SEND, () => 'sent');
-    await guard.task(taskOf({ web: allArguments(), api: allArguments(), send: allArguments() }), async (task) => {
-      await web({});
-      await api({});
-      expect(await rejection(send({}))).to.include({ reason: 'label' });
-      await task.endorse(WHY);
-      expect(await send({})).to.equal('sent');
-    });
+    await guard.task(
+      taskOf({ web: allArguments(), api: allArguments(), send: allArguments() }),
+      async (task) => {
+        await web({});
+        await api({});
+        expect(await rejection(send({}))).to.include({ reason: 'label' });
+        await task.endorse(WHY);
+        expect(await send({})).to.equal('sent');
+      },
+    );
     expect(log.of('label.endorse')).to.have.length(1);
   });
 
@@ -237,16 +284,24 @@ describe('attack: data flow', () => {
         { to: 'public' },
         { ...WHY },
       ])
-        expect(await rejection(task.declassify(options as never))).to.include({ code: 'ERR_SPIFFE_OPTION_INVALID' });
-      expect(await rejection(task.endorse({} as never))).to.include({ code: 'ERR_SPIFFE_OPTION_INVALID' });
+        expect(await rejection(task.declassify(options as never))).to.include({
+          code: 'ERR_SPIFFE_OPTION_INVALID',
+        });
+      expect(await rejection(task.endorse({} as never))).to.include({
+        code: 'ERR_SPIFFE_OPTION_INVALID',
+      });
     });
   });
 
   it('labels are not lowered in a task that has ended', async () => {
     const { guard } = await bench();
     guard.tool('secret', SECRET, () => 'hunter2');
-    const task = await guard.startTask(taskOf({ secret: allArguments() }, { labels: { confidentiality: 'internal' } }));
+    const task = await guard.startTask(
+      taskOf({ secret: allArguments() }, { labels: { confidentiality: 'internal' } }),
+    );
     await task.end();
-    expect(await rejection(task.declassify({ to: 'public', ...WHY }))).to.include({ code: 'ERR_SPIFFE_TASK_ENDED' });
+    expect(await rejection(task.declassify({ to: 'public', ...WHY }))).to.include({
+      code: 'ERR_SPIFFE_TASK_ENDED',
+    });
   });
 });

@@ -92,7 +92,11 @@ export function callOutcome(event: CallOutcomeEvent): Parts {
       error,
     },
     resources: resourcesOf(call.tool, undefined),
-    unmapped: { call: callOf(call), evaluate_only: event.evaluateOnly },
+    unmapped: {
+      call: callOf(call),
+      evaluate_only: event.evaluateOnly,
+      would_deny: denialsOf(event.wouldDeny ?? []),
+    },
   };
 }
 

@@ -145,8 +145,10 @@ export interface CallOutcomeEvent extends EventBase {
   readonly resultBytes?: number;
   /** SHA-256 of the same, in hex. */
   readonly resultDigest?: string;
-  /** The name and code of the error, never its text, which may hold data. */
+  /** The name or code of the error, never its text, which may hold data. */
   readonly error?: string;
+  /** What would have been refused after the intent was on record. */
+  readonly wouldDeny?: readonly Denial[];
 }
 
 /** Someone lowered the labels of a task, or was refused to. */

@@ -4,7 +4,10 @@ import { type ToolAnnotations, tighten } from '#lib/agent/flow/annotations.js';
 import { Flow } from '#lib/agent/flow/flow.js';
 import { sinkProblem } from '#lib/agent/flow/sink.js';
 
-const labels = (confidentiality: Confidentiality, integrity: Labels['integrity'] = 'trusted'): Labels => ({
+const labels = (
+  confidentiality: Confidentiality,
+  integrity: Labels['integrity'] = 'trusted',
+): Labels => ({
   confidentiality,
   integrity,
 });
@@ -84,12 +87,27 @@ describe('a sink', () => {
 });
 
 describe('what a tool says of itself', () => {
-  const flow = { returns: labels('internal'), sink: { clearance: 'internal', outside: false } } as const;
+  const flow = {
+    returns: labels('internal'),
+    sink: { clearance: 'internal', outside: false },
+  } as const;
 
   for (const [name, hints, expected] of [
-    ['an open world makes its result untrusted and its sink lie outside', { openWorldHint: true }, { returns: labels('internal', 'untrusted'), sink: { clearance: 'internal', outside: true } }],
-    ['a sensitive result is confidential', { sensitiveHint: true }, { ...flow, returns: labels('confidential') }],
-    ['a private result is confidential', { privateHint: true }, { ...flow, returns: labels('confidential') }],
+    [
+      'an open world makes its result untrusted and its sink lie outside',
+      { openWorldHint: true },
+      { returns: labels('internal', 'untrusted'), sink: { clearance: 'internal', outside: true } },
+    ],
+    [
+      'a sensitive result is confidential',
+      { sensitiveHint: true },
+      { ...flow, returns: labels('confidential') },
+    ],
+    [
+      'a private result is confidential',
+      { privateHint: true },
+      { ...flow, returns: labels('confidential') },
+    ],
     ['a destructive write is the write that it was', { destructiveHint: true }, flow],
   ] as const) {
     it(`tightens: ${name}`, () => {
@@ -106,7 +124,10 @@ describe('what a tool says of itself', () => {
     });
   }
 
-  const strict = { returns: labels('restricted', 'untrusted'), sink: { clearance: 'public', outside: true } } as const;
+  const strict = {
+    returns: labels('restricted', 'untrusted'),
+    sink: { clearance: 'public', outside: true },
+  } as const;
   const soothing: readonly ToolAnnotations[] = [
     { readOnlyHint: true },
     { destructiveHint: false },
