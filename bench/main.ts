@@ -1,6 +1,7 @@
 /** `npm run bench`: what the library costs beside doing the same work bare, interleaved in one run. `--json` for machines. */
 import { cpus } from 'node:os';
 import { WorkloadApiServer } from 'agent-spiffe/testing';
+import { agentComparisons } from './agent.js';
 import { auditComparisons } from './audit.js';
 import { identityComparisons } from './identity.js';
 import { type Comparison, compare, kept, type Mark, type Result } from './rounds.js';
@@ -15,10 +16,12 @@ const api = await WorkloadApiServer.open({
   identities: ['spiffe://example.org/agents/researcher'],
 });
 const tls = await tlsComparisons();
+const agent = await agentComparisons(api.address);
 const audit = await auditComparisons();
 const comparisons: readonly Comparison[] = [
   ...identityComparisons(),
   ...tls.comparisons,
+  ...agent.comparisons,
   ...audit.comparisons,
   ...startComparisons(api.address),
 ];
@@ -29,6 +32,7 @@ for (const comparison of comparisons) {
   if (!asJson) console.log(row(result));
 }
 await tls.close();
+await agent.close();
 await audit.close();
 await api.close();
 
@@ -45,7 +49,7 @@ function row(result: Result): string {
   if (ratio !== undefined) {
     lines[1] += `   ratio ${ratio.median.toFixed(2)} (${ratio.min.toFixed(2)} to ${ratio.max.toFixed(2)})`;
   }
-  if (mark !== undefined) lines[1] += `   ${verdict ? 'kept' : 'MISSED'}: ${promise(mark)}`;
+  if (mark !== undefined) lines[1] += `   ${verdict ? 'kept' : 'MISSED'}: ${promise(mark, unit)}`;
   return lines.join('\n');
 }
 
@@ -53,8 +57,8 @@ function figure(value: number): string {
   return value.toLocaleString('en', { maximumSignificantDigits: 3 });
 }
 
-function promise(mark: Mark): string {
+function promise(mark: Mark, unit: string): string {
   if ('atLeast' in mark) return `at least ${mark.atLeast}`;
   if ('atMost' in mark) return `at most ${mark.atMost}`;
-  return `at most ${mark.over} ms more`;
+  return `at most ${mark.over} ${unit} more`;
 }
