@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { freezeJson } from '../internal/frozen-json.js';
 import type { JsonValue } from '../internal/json.js';
 
@@ -14,7 +14,7 @@ export function measure(result: unknown): Measure {
   if (content === undefined) return {};
   return {
     resultBytes: typeof content === 'string' ? Buffer.byteLength(content) : content.byteLength,
-    resultDigest: createHash('sha256').update(content).digest('hex'),
+    resultDigest: hash('sha256', content),
   };
 }
 

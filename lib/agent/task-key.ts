@@ -1,4 +1,4 @@
-import { createHash, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
+import { generateKeyPairSync, hash, type KeyObject, sign } from 'node:crypto';
 import { SpiffeError } from '../errors.js';
 
 /** The public half of a task's key. */
@@ -35,7 +35,7 @@ export class TaskKey {
     this.publicJwk = Object.freeze({ crv: 'Ed25519', kty: 'OKP', x });
     // RFC 7638 3.2: the required members alone, in this order.
     const members = JSON.stringify(this.publicJwk);
-    this.thumbprint = createHash('sha256').update(members).digest('base64url');
+    this.thumbprint = hash('sha256', members, 'base64url');
     this.#key = privateKey;
   }
 

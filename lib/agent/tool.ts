@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { canonicalJson } from '../internal/canonical-json.js';
 import type { JsonRecord } from '../internal/json.js';
 import { quote } from '../internal/quote.js';
@@ -121,7 +121,7 @@ export class Tool {
       description: description ?? '',
       inputSchema: schema,
       annotations: annotations ? checkJson(`${what}: annotations`, annotations) : NO_HINTS,
-      digest: createHash('sha256').update(canonicalJson(named)).digest('hex'),
+      digest: hash('sha256', canonicalJson(named)),
     };
   }
 }

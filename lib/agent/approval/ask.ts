@@ -1,4 +1,4 @@
-import { createHash, randomUUID } from 'node:crypto';
+import { hash, randomUUID } from 'node:crypto';
 import { canonicalJson } from '../../internal/canonical-json.js';
 import type { Clock } from '../../internal/clock.js';
 import { deadline } from '../../internal/deadline.js';
@@ -97,5 +97,5 @@ function judge(request: ApprovalRequest, given: unknown): Omit<Answer, 'argument
 }
 
 function digestOf(text: string): string {
-  return createHash('sha256').update(text).digest('hex');
+  return hash('sha256', text);
 }
