@@ -7,7 +7,7 @@ import type { Grounds } from './grounds.js';
 import type { DecisionRequest } from './policy/request.js';
 import { requestFor } from './request-for.js';
 import type { TaskCore } from './task-core.js';
-import type { Tool } from './tool.js';
+import type { Defined, Tool } from './tool.js';
 
 /** A call that may be decided about: it has been counted, and has raised the labels of its task. */
 export interface Admitted {
@@ -35,12 +35,7 @@ export function admit(
 ): Admitted {
   const rules = task.rules(tool.name);
   if (rules === undefined) grounds.deny('tool-not-in-task', 'the task does not have it');
-  const defined = grounds.attempt('tool-changed', 'its definition could not be had', () =>
-    tool.define(),
-  );
-  const pinned = task.pins.get(tool.name);
-  if (pinned !== undefined && pinned !== defined.digest)
-    grounds.deny('tool-changed', 'its definition is not the one that the task started with');
+  const defined = checkPinned(task, tool, grounds);
   const args = takeArguments(tool, input, grounds);
   const problem = rules?.problem(args);
   if (problem !== undefined) grounds.deny('argument', problem);
@@ -62,6 +57,17 @@ export function admit(
     unlink();
   };
   return { args, flow, request, bytesOut, undo };
+}
+
+/** Refuses a tool that is no longer the one that the task started with; gives its definition of this moment. */
+export function checkPinned(task: TaskCore, tool: Tool, grounds: Grounds): Defined {
+  const defined = grounds.attempt('tool-changed', 'its definition could not be had', () =>
+    tool.define(),
+  );
+  const pinned = task.pins.get(tool.name);
+  if (pinned !== undefined && pinned !== defined.digest)
+    grounds.deny('tool-changed', 'its definition is not the one that the task started with');
+  return defined;
 }
 
 /** Refuses a call whose sink may not have what the task holds by these labels. */

@@ -2,15 +2,15 @@ import { randomUUID } from 'node:crypto';
 import { deadline } from '../internal/deadline.js';
 import type { JsonRecord } from '../internal/json.js';
 import { quote } from '../internal/quote.js';
-import { type Admitted, admit, checkSink } from './admit.js';
+import { type Admitted, admit, checkPinned, checkSink } from './admit.js';
 import { askApproval } from './approval/ask.js';
-import type { CallRef, DecisionRecord, Denial, EventBase } from './audit/events.js';
+import type { CallRef, DecisionRecord, EventBase } from './audit/events.js';
 import { current, type GuardCore, type Running } from './core.js';
 import { DeniedError } from './denied.js';
 import { Grounds } from './grounds.js';
 import { decide, type Verdict } from './policy/decide.js';
 import type { ApprovalObligation, Obligation } from './policy/request.js';
-import type { Happening } from './recorder.js';
+import { recordDenial } from './refusal.js';
 import { measure, redact } from './result.js';
 import type { TaskCore } from './task-core.js';
 import { errorType, type Span } from './telemetry.js';
@@ -176,9 +176,10 @@ class Call {
     this.#intended = true;
   }
 
-  /** Since the call was admitted others have read: look again, with nothing between this and the function. */
+  /** While the call waited others have read, and the tool may have changed: look again, right before the function. */
   #checkAgain({ flow }: Admitted): void {
     this.#checkOpen();
+    checkPinned(this.#task, this.#tool, this.#grounds);
     // What this very call will read is not in its arguments.
     checkSink(flow, this.#task.flow.labelsBeside(flow.returns), this.#grounds);
   }
@@ -275,30 +276,6 @@ class Call {
 
   #wait<T>(promise: Promise<T>): Promise<T> {
     return this.#task.wait(promise, this.#outer);
-  }
-}
-
-/** Puts a call outside any task on record, and gives what to throw. */
-export async function refusedOutside(guard: GuardCore, tool: Tool): Promise<DeniedError> {
-  const denial: Denial = {
-    reason: 'no-task',
-    message: `cannot call ${quote(tool.name)} outside any task: call it within guard.task() or task.run()`,
-    policies: [],
-  };
-  const call: CallRef = { id: randomUUID(), tool: tool.name, effect: tool.effect };
-  await recordDenial(guard, { kind: 'call.denied', call, denial });
-  return new DeniedError(denial);
-}
-
-/** Where the record fails, the refusal stands all the same. */
-async function recordDenial(
-  guard: GuardCore,
-  denied: Extract<Happening, { readonly kind: 'call.denied' }>,
-): Promise<void> {
-  try {
-    await guard.recorder.append(denied);
-  } catch (error) {
-    guard.logger.error({ err: error, call: denied.call.id }, 'a refusal was not put on record');
   }
 }
 

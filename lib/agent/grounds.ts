@@ -18,7 +18,10 @@ export class Grounds {
   deny(reason: DenialReason, why: string, policies: readonly string[] = [], cause?: unknown): void {
     const error = this.error(reason, why, policies, cause);
     if (!this.#evaluateOnly) throw error;
-    this.wouldDeny.push({ reason, message: error.message, policies });
+    const { message } = error;
+    // What is looked at twice is one ground.
+    if (this.wouldDeny.some((noted) => noted.message === message)) return;
+    this.wouldDeny.push({ reason, message, policies });
   }
 
   /** What to throw for a ground that stands whatever the guard is there for. */

@@ -106,21 +106,22 @@ export class Tool {
     return () => this.#define(what, definition());
   }
 
-  #define(what: string, definition: ToolDefinition): Defined {
-    checkMembers(what, definition, DEFINITION);
-    const { description, inputSchema, annotations } = definition;
+  #define(what: string, given: ToolDefinition): Defined {
+    checkMembers(what, given, DEFINITION);
+    // As a whole, or a promise would pass for a definition that says nothing.
+    const definition = checkJson(what, given) as ToolDefinition;
+    const { description, inputSchema, annotations = NO_HINTS } = definition;
     if (description !== undefined && typeof description !== 'string')
       throw optionError(what, 'its description is text');
-    const schema = inputSchema && checkJson(`${what}: inputSchema`, inputSchema);
     const named = {
       ...(description !== undefined && { description }),
-      ...(schema && { inputSchema: schema }),
+      ...(inputSchema && { inputSchema }),
       name: this.name,
     };
     return {
       description: description ?? '',
-      inputSchema: schema,
-      annotations: annotations ? checkJson(`${what}: annotations`, annotations) : NO_HINTS,
+      inputSchema,
+      annotations,
       digest: hash('sha256', canonicalJson(named)),
     };
   }

@@ -1,3 +1,4 @@
+import { SpiffeError } from 'agent-spiffe';
 import { allArguments, type PolicyEngine } from 'agent-spiffe/agent';
 import { expect } from 'chai';
 import { bench, deferred, rejection, taskOf } from '../agent/support.js';
@@ -204,19 +205,18 @@ describe('attack: the policy engine', () => {
     expect(log.of('call.intent')[0]?.request.context.arguments).to.deep.equal({ to: 'ann' });
   });
 
-  it('seals the guard only when it can use its policies', async () => {
-    const broken: PolicyEngine = {
-      ...engine(() => permit),
-      prepare: () => Promise.reject(new Error('a policy names a tool that there is not')),
-    };
-    const { guard } = await bench({ policy: broken });
-    guard.tool('act', WRITE, () => 'acted');
-    for (let i = 0; i < 2; i++) {
-      let error: unknown;
-      await guard.startTask(MAY).catch((thrown: unknown) => {
-        error = thrown;
-      });
-      expect(String(error)).to.include('names a tool that there is not');
+  it('starts no task when it cannot use its policies', async () => {
+    const cause = new Error('a policy names a tool that there is not');
+    const invalid = new SpiffeError('ERR_SPIFFE_POLICY_INVALID', 'a test');
+    for (const failure of [cause, invalid]) {
+      const broken = { ...engine(() => permit), prepare: () => Promise.reject(failure) };
+      const { guard } = await bench({ policy: broken });
+      guard.tool('act', WRITE, () => 'acted');
+      for (let i = 0; i < 2; i++) {
+        const error = await rejection(guard.startTask(MAY));
+        expect(error.code).to.equal('ERR_SPIFFE_POLICY_INVALID');
+        expect(failure === invalid ? error : error.cause).to.equal(failure);
+      }
     }
   });
 });
