@@ -31,9 +31,11 @@ const NO_SPAN: Span = Object.freeze({
 });
 
 /** What starts spans in this process: `@opentelemetry/api` where it is installed. */
-export async function loadTelemetry(): Promise<StartSpan> {
+export async function loadTelemetry(
+  load: () => Promise<unknown> = () => import('@opentelemetry/api'),
+): Promise<StartSpan> {
   try {
-    return tracing(await import('@opentelemetry/api'));
+    return tracing((await load()) as typeof OpenTelemetry);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ERR_MODULE_NOT_FOUND') return () => NO_SPAN;
     throw error;

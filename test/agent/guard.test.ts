@@ -304,6 +304,8 @@ describe('a guard', () => {
 
   it('records how much a result is, and which, and not what', async () => {
     const { guard, log } = await bench();
+    const cycle: Record<string, unknown> = {};
+    cycle['self'] = cycle;
     const results: unknown[] = [
       'text é',
       { a: 1 },
@@ -311,6 +313,8 @@ describe('a guard', () => {
       undefined,
       new Date(0),
       () => 1,
+      cycle,
+      { big: 1n },
     ];
     const give = guard.tool('give', READ, ({ i }: { i: number }) => results[i]);
     await guard.task(taskOf({ give: allArguments() }), async () => {
@@ -320,9 +324,7 @@ describe('a guard', () => {
       7,
       7,
       5,
-      undefined,
-      undefined,
-      undefined,
+      ...Array.from({ length: 5 }, () => undefined),
     ]);
     // printf 'bytes' | openssl sha256
     expect(log.of('call.outcome')[2]?.resultDigest).to.equal(

@@ -13,12 +13,15 @@ import {
 } from '@opentelemetry/api';
 import { type AuditEvent, allArguments } from 'agent-spiffe/agent';
 import { expect } from 'chai';
+import { loadTelemetry } from '#lib/agent/telemetry.js';
 import { AGENT, bench, rejection, taskOf } from './support.js';
 
 const READ = {
   effect: 'read',
   returns: { confidentiality: 'public', integrity: 'trusted' },
 } as const;
+
+const MISSING: string = '@opentelemetry/no-such-package';
 
 /** What a span was told. */
 interface Told {
@@ -145,6 +148,24 @@ describe('OpenTelemetry', () => {
     const look = guard.tool('look', READ, () => 'seen');
     await guard.task(taskOf({ look: allArguments() }), () => look({}));
     expect(log.events.some((event) => 'trace' in event)).to.equal(false);
+  });
+});
+
+describe('OpenTelemetry, where it is not installed', () => {
+  it('is done without', async () => {
+    const startSpan = await loadTelemetry(() => import(MISSING));
+    const span = startSpan({ agent: AGENT, taskId: '1' });
+    expect(span.within(() => span.trace ?? 'nothing')).to.equal('nothing');
+    span.end({ error: new Error('a test') });
+  });
+
+  it('is not taken for missing when it is broken', async () => {
+    const broken = new Error('half installed');
+    let thrown: unknown;
+    await loadTelemetry(() => Promise.reject(broken)).catch((error: unknown) => {
+      thrown = error;
+    });
+    expect(thrown).to.equal(broken);
   });
 });
 
