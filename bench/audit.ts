@@ -3,7 +3,7 @@ import { closeSync, constants, mkdtempSync, openSync, readFileSync, readSync, rm
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Identity, X509Snapshot } from 'agent-spiffe';
-import { type AuditEvent, auditLog, type DecisionRequest, verifyAuditLog } from 'agent-spiffe/agent';
+import { type AuditEvent, auditLog, type CallRef, type DecisionRequest, verifyAuditLog } from 'agent-spiffe/agent';
 import { TestCa } from 'agent-spiffe/testing';
 import { type Comparison, perSecondAsync } from './rounds.js';
 
@@ -22,8 +22,9 @@ export async function auditComparisons(): Promise<{ comparisons: readonly Compar
   const lines = readFileSync(join(verified, '00000000000000000000.jsonl'), 'utf8').split('\n').slice(1, 3);
   // The same records, made beforehand: all that is left of them to do is JSON.
   const records = lines.map((line) => JSON.parse(line) as { readonly metadata: { sequence: number } });
+  const events = Array.from({ length: 1000 }, (_, at) => eventAt(at));
   let turn = 0;
-  const append = (): Promise<unknown> => log.append(eventAt(turn++));
+  const append = (): Promise<unknown> => log.append(events[turn++ % events.length] as AuditEvent);
   const appendBare = (): Promise<unknown> => {
     const record = records[turn++ % 2] as { readonly metadata: { sequence: number } };
     record.metadata.sequence = turn;
@@ -96,7 +97,7 @@ function barePass(path: string): number {
   const fd = openSync(path, 'r');
   const buffer = Buffer.alloc((1 << 20) + 65_536);
   const node = Buffer.alloc(65, 1);
-  const subtrees: Buffer[] = [];
+  const subtrees: string[] = [];
   let size = 0;
   let kept = 1;
   for (let read = 1; read > 0; ) {
@@ -105,11 +106,11 @@ function barePass(path: string): number {
     let start = 1;
     for (let newline = buffer.indexOf(10, start); newline >= 0 && newline < end; newline = buffer.indexOf(10, start)) {
       buffer[start - 1] = 0;
-      let subtree = hash('sha256', buffer.subarray(start - 1, newline), 'buffer');
+      let subtree = hash('sha256', buffer.subarray(start - 1, newline), 'binary');
       for (let rest = size; rest % 2 === 1; rest = (rest - 1) / 2) {
-        node.set(subtrees.pop() as Buffer, 1);
-        node.set(subtree, 33);
-        subtree = hash('sha256', node, 'buffer');
+        node.write(subtrees.pop() as string, 1, 32, 'latin1');
+        node.write(subtree, 33, 32, 'latin1');
+        subtree = hash('sha256', node, 'binary');
       }
       subtrees.push(subtree);
       size++;
@@ -166,12 +167,23 @@ const LABELS = { confidentiality: 'internal', integrity: 'trusted' } as const;
 
 /** An intent, then its outcome, and so on. */
 function eventAt(turn: number): AuditEvent {
-  const call = { id: `call-${turn >> 1}`, tool: 'search', effect: 'read' } as const;
-  const base = { time: 1_793_534_400_000 + turn, agent: AGENT, task: TASK, call };
-  if (turn % 2 === 1)
-    return { ...base, kind: 'call.outcome', status: 'success', durationMs: 12, resultBytes: 512, resultDigest: 'ab'.repeat(32) };
+  const time = 1_793_534_400_000 + turn;
+  const call: CallRef = { id: `call-${turn >> 1}`, tool: 'search', effect: 'read' };
+  if (turn % 2 === 1) {
+    return {
+      kind: 'call.outcome',
+      time,
+      agent: AGENT,
+      task: TASK,
+      call,
+      status: 'success',
+      durationMs: 12,
+      resultBytes: 512,
+      resultDigest: 'ab'.repeat(32),
+    };
+  }
   const decision = { revision: 'sha256:9f86d081884c7d65', reasons: ['allow-search'], obligations: [] };
-  return { ...base, kind: 'call.intent', request: requestAt(turn), decision };
+  return { kind: 'call.intent', time, agent: AGENT, task: TASK, call, request: requestAt(turn), decision };
 }
 
 function requestAt(turn: number): DecisionRequest {
@@ -180,7 +192,13 @@ function requestAt(turn: number): DecisionRequest {
     action: { name: 'tools/call' },
     resource: { type: 'tool', id: 'search', properties: { effect: 'read', returns: LABELS } },
     context: {
-      task: { ...TASK, startedAt: '2026-11-01T11:59:00Z', expiresAt: '2026-11-01T12:04:00Z', clearance: 'confidential' },
+      task: {
+        id: TASK.id,
+        purpose: TASK.purpose,
+        startedAt: '2026-11-01T11:59:00Z',
+        expiresAt: '2026-11-01T12:04:00Z',
+        clearance: 'confidential',
+      },
       arguments: { q: `acme ${turn}`, limit: 10 },
       chain: ['read_mail', 'search'],
       labels: LABELS,

@@ -1,6 +1,6 @@
 import type { KeyObject } from 'node:crypto';
 import { decodeBase64, type Note, parseNote, signNote, type VerifierKey } from './note.js';
-import { HASH_BYTES } from './tree.js';
+import { bytesOf, HASH_BYTES, type Hash, hashOf } from './tree.js';
 
 /** C2SP tlog-checkpoint: what a log says about all of its entries so far. */
 export interface Checkpoint {
@@ -9,7 +9,7 @@ export interface Checkpoint {
   /** The number of entries. */
   readonly size: number;
   /** The root of their tree. */
-  readonly root: Buffer;
+  readonly root: Hash;
 }
 
 /** A checkpoint with the note that carries it. */
@@ -27,7 +27,7 @@ export function signCheckpoint(
   key: VerifierKey,
   privateKey: KeyObject,
 ): string {
-  return signNote(`${origin}\n${size}\n${root.toString('base64')}\n`, key, privateKey);
+  return signNote(`${origin}\n${size}\n${bytesOf(root).toString('base64')}\n`, key, privateKey);
 }
 
 /** Reads a checkpoint; `undefined` when it is none. Extension lines are let be, as C2SP tlog-checkpoint has them. */
@@ -44,5 +44,5 @@ export function parseCheckpoint(signed: string): SignedCheckpoint | undefined {
   )
     return undefined;
   if (root?.length !== HASH_BYTES || extensions.includes('')) return undefined;
-  return { origin, size: Number(size), root, note, signed };
+  return { origin, size: Number(size), root: hashOf(root), note, signed };
 }

@@ -13,6 +13,8 @@ import { type Segment, segmentAt } from './layout.js';
 const DURABLE = constants.O_WRONLY | (constants.O_DSYNC ?? constants.O_SYNC);
 /** A larger group is written in parts, so that whoever is first does not wait for all. */
 const GROUP_BYTES = 4 << 20;
+/** So much need not wait for the end of its turn, if that takes long. */
+const EARLY_BYTES = 64 << 10;
 
 /** Where the records end. */
 export interface LogEnd {
@@ -47,7 +49,8 @@ export interface Written {
 
 /**
  * Writes lines to the segments of a log, in order. Those that are appended in one turn of the event loop, or while a
- * write is under way, are one group: one write, durable when it ends. When a write fails, its group and all that wait
+ * write is under way, are one group: one write, durable when it ends. A turn that makes many records for longer than a
+ * write takes has its first ones written meanwhile. When a write fails, its group and all that wait
  * behind it are refused, and the next group is written where the last good one ended: there is never a gap.
  */
 export class GroupWriter {
@@ -63,6 +66,9 @@ export class GroupWriter {
   #group: readonly Waiting[] = [];
   #waitingBytes = 0;
   #scheduled = false;
+  /** When the last write ended, and how long it took. */
+  #ended = 0;
+  #tookMs = 0;
   #idle: (() => void)[] = [];
 
   constructor(
@@ -99,7 +105,8 @@ export class GroupWriter {
     return new Promise((resolve, reject) => {
       this.#queue.push({ line, index: this.next, resolve, reject });
       this.#waitingBytes += line.length;
-      this.#schedule();
+      if (this.#waitingBytes >= EARLY_BYTES && this.#isWorthIt()) this.#writeGroup();
+      else this.#schedule();
     });
   }
 
@@ -121,8 +128,13 @@ export class GroupWriter {
     // After every promise of this turn, so that what they append is of this group.
     process.nextTick(() => {
       this.#scheduled = false;
-      this.#writeGroup();
+      if (this.#group.length === 0 && this.#queue.length > 0) this.#writeGroup();
     });
+  }
+
+  /** Whether a write could have been done in the time since the last: then the disk waits for this turn to end. */
+  #isWorthIt(): boolean {
+    return this.#group.length === 0 && performance.now() - this.#ended > this.#tookMs;
   }
 
   #writeGroup(): void {
@@ -136,7 +148,7 @@ export class GroupWriter {
       this.#refuse(cause);
       return;
     }
-    this.#write(fd, lines, 1);
+    this.#write(fd, lines, 1, performance.now());
     this.#events.onWriting();
   }
 
@@ -147,11 +159,13 @@ export class GroupWriter {
     return this.#queue.splice(0, end < 0 ? this.#queue.length : Math.max(1, end));
   }
 
-  #write(fd: number, lines: Buffer, from: number): void {
+  #write(fd: number, lines: Buffer, from: number, began: number): void {
     const length = lines.length - from;
     write(fd, lines, from, length, this.#bytes + from - 1, (error, written) => {
+      this.#ended = performance.now();
+      this.#tookMs = this.#ended - began;
       if (error !== null) this.#refuse(error);
-      else if (written < length) this.#write(fd, lines, from + written);
+      else if (written < length) this.#write(fd, lines, from + written, began);
       else this.#written(lines);
     });
   }

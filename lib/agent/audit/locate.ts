@@ -4,7 +4,7 @@ import { readBlocks } from './blocks.js';
 import { HASHES, type Segment } from './layout.js';
 import type { AuditProblem } from './problem.js';
 import type { LogReading, ReadCheckpoint } from './reading.js';
-import { HASH_BYTES, leafHashWithin, MerkleTree } from './tree.js';
+import { HASH_BYTES, type Hash, hashOf, leafHashWithin, MerkleTree } from './tree.js';
 
 const NEWLINE = 0x0a;
 /** More are not told; whoever altered that much altered it all. */
@@ -12,7 +12,7 @@ const MOST_PROBLEMS = 100;
 
 /** A line as it stands in the log. */
 interface Line {
-  readonly hash: string;
+  readonly hash: Hash;
   readonly file: string;
   readonly line: number;
 }
@@ -43,19 +43,19 @@ async function signedHashes(
   directory: string,
   tree: MerkleTree,
   unmet: readonly ReadCheckpoint[],
-): Promise<readonly string[]> {
+): Promise<readonly Hash[]> {
   const bytes = await readFile(join(directory, HASHES)).catch(() => Buffer.alloc(0));
   const grown = tree.clone();
-  const hashes: string[] = [];
+  const hashes: Hash[] = [];
   let borneOut = 0;
   for (const { checkpoint } of unmet) {
     while (grown.size < checkpoint.size) {
-      const hash = bytes.subarray(grown.size * HASH_BYTES, (grown.size + 1) * HASH_BYTES);
+      const hash = hashOf(bytes.subarray(grown.size * HASH_BYTES, (grown.size + 1) * HASH_BYTES));
       if (hash.length < HASH_BYTES) return hashes.slice(0, borneOut);
-      hashes.push(hash.toString('latin1'));
+      hashes.push(hash);
       grown.append(hash);
     }
-    if (grown.root().equals(checkpoint.root)) borneOut = hashes.length;
+    if (grown.root() === checkpoint.root) borneOut = hashes.length;
   }
   return hashes.slice(0, borneOut);
 }
@@ -71,7 +71,7 @@ async function readLines(segments: readonly Segment[], from: number): Promise<re
         const to = buffer.indexOf(NEWLINE, at);
         line++;
         if (index++ >= from) {
-          const hash = leafHashWithin(buffer, at, to).toString('latin1');
+          const hash = leafHashWithin(buffer, at, to);
           lines.push({ hash, file: segment.name, line });
         }
         at = to + 1;
@@ -83,7 +83,7 @@ async function readLines(segments: readonly Segment[], from: number): Promise<re
 
 /** What turns the records that were signed, of which the first has index `from`, into these lines. */
 function compare(
-  signed: readonly string[],
+  signed: readonly Hash[],
   lines: readonly Line[],
   from: number,
 ): readonly AuditProblem[] {

@@ -4,7 +4,7 @@ import type { SignedCheckpoint } from './checkpoint.js';
 import { CheckpointFile } from './checkpoint-file.js';
 import { isSignedBy } from './note.js';
 import { type LogReading, readLog } from './reading.js';
-import { leafHash, MerkleTree, nodeHash } from './tree.js';
+import { bytesOf, type Hash, leafHash, MerkleTree, nodeHash } from './tree.js';
 
 /** That a record is in a log, for whoever trusts the key that signed the checkpoint. */
 export interface InclusionProof {
@@ -61,9 +61,9 @@ async function prove(directory: string, index: number): Promise<InclusionProof> 
       else path.find(({ from, to }) => from <= at && at < to)?.tree.append(leaf);
     },
   });
-  const hashes = path.map(({ tree }) => tree.root());
+  const hashes = path.map(({ tree }) => bytesOf(tree.root()));
   const key = await keyOf(checkpoint, reading);
-  if (key === undefined || !rootOf(leafHash(record), index, path).equals(checkpoint.root)) {
+  if (key === undefined || rootOf(leafHash(record), index, path) !== checkpoint.root) {
     throw new SpiffeError(
       'ERR_SPIFFE_AUDIT_INVALID',
       `cannot prove record ${index} of the audit log in ${quote(directory)}, which was altered; \`agent-spiffe audit verify\` tells more`,
@@ -110,7 +110,7 @@ function auditPath(index: number, size: number): readonly Subtree[] {
   return path.toReversed();
 }
 
-function rootOf(leaf: Buffer, index: number, path: readonly Subtree[]): Buffer {
+function rootOf(leaf: Hash, index: number, path: readonly Subtree[]): Hash {
   return path.reduce((hash, { from, tree }) => {
     return from > index ? nodeHash(hash, tree.root()) : nodeHash(tree.root(), hash);
   }, leaf);

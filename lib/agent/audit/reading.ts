@@ -6,7 +6,7 @@ import { listSegments, type Segment } from './layout.js';
 import { isSignedBy, type VerifierKey } from './note.js';
 import { codeOf, isOwnRecord, LOG_KEY, objectMember, parseRecord } from './own-records.js';
 import type { AuditProblem } from './problem.js';
-import { leafHashWithin, MerkleTree } from './tree.js';
+import { type Hash, leafHashWithin, MerkleTree } from './tree.js';
 
 const NEWLINE = 0x0a;
 /** More signatures than this are not waited for at once. */
@@ -62,7 +62,7 @@ export interface LogReading {
 
 /** Is shown each line: it lies in `buffer` from `start` to `end`, without its newline. */
 export type LineVisitor = (
-  leaf: Buffer,
+  leaf: Hash,
   index: number,
   buffer: Buffer,
   start: number,
@@ -73,7 +73,7 @@ export type LineVisitor = (
 export interface ReadLogOptions {
   readonly onLine?: LineVisitor;
   /** Is given the root at each of the sizes that it has as keys. */
-  readonly roots?: Map<number, Buffer | undefined>;
+  readonly roots?: Map<number, Hash | undefined>;
 }
 
 /** Reads a log from its first byte to its last, and holds it against its checkpoints. */
@@ -104,7 +104,7 @@ class LogReader {
   readonly #file: CheckpointFile;
   readonly #segments: readonly Segment[];
   readonly #onLine: LineVisitor | undefined;
-  readonly #roots: Map<number, Buffer | undefined> | undefined;
+  readonly #roots: Map<number, Hash | undefined> | undefined;
   readonly #tree = new MerkleTree();
   readonly #endorsements: ReadEndorsement[] = [];
   /** The endorsed keys, by name and id. */
@@ -177,7 +177,7 @@ class LogReader {
       this.#onLine?.(leaf, tree.size, buffer, from, to);
       tree.append(leaf);
       if (this.#roots?.has(tree.size)) this.#roots.set(tree.size, tree.root());
-      if (tree.size === this.#dueSize) this.#meet(tree.root().equals(this.#dueRoot));
+      if (tree.size === this.#dueSize) this.#meet(tree.root() === this.#dueRoot);
       from = to + 1;
     }
   }
@@ -243,7 +243,7 @@ class LogReader {
     });
   }
 
-  get #dueRoot(): Buffer {
+  get #dueRoot(): Hash {
     return (this.#due as Due).checkpoint.root;
   }
 

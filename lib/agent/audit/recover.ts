@@ -7,7 +7,7 @@ import { quote } from '../../internal/quote.js';
 import { type LogEnd, syncDirectory } from './group-writer.js';
 import { CHECKPOINTS, HASHES, type Segment, segmentAt } from './layout.js';
 import { type LogReading, readLog, type TornEnd } from './reading.js';
-import { HASH_BYTES, type MerkleTree } from './tree.js';
+import { bytesOf, type Hash, type MerkleTree } from './tree.js';
 
 const HASHES_AT_ONCE = 4096;
 
@@ -114,14 +114,14 @@ async function endOf(directory: string, { torn, segments, tree }: LogReading): P
 class HashFile {
   readonly #path: string;
   readonly #file: number;
-  #hashes: Buffer[] = [];
+  #hashes: Hash[] = [];
 
   constructor(directory: string) {
     this.#path = join(directory, HASHES);
     this.#file = openSync(`${this.#path}.new`, 'w', 0o600);
   }
 
-  add(hash: Buffer): void {
+  add(hash: Hash): void {
     if (this.#hashes.push(hash) === HASHES_AT_ONCE) this.#flush();
   }
 
@@ -135,7 +135,7 @@ class HashFile {
   }
 
   #flush(): void {
-    const bytes = Buffer.concat(this.#hashes, this.#hashes.length * HASH_BYTES);
+    const bytes = bytesOf(...this.#hashes);
     this.#hashes = [];
     for (let from = 0; from < bytes.length; ) from += writeSync(this.#file, bytes, from);
   }

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { signCheckpoint } from './checkpoint.js';
 import { CHECKPOINTS, HASHES } from './layout.js';
 import { VerifierKey } from './note.js';
-import { HASH_BYTES, leafHashWithin, type MerkleTree } from './tree.js';
+import { bytesOf, HASH_BYTES, type Hash, leafHashWithin, type MerkleTree } from './tree.js';
 
 const NEWLINE = 0x0a;
 
@@ -35,7 +35,7 @@ export class Signer {
   /** Written lines whose hashes are not in the tree yet. */
   #lines: Buffer[] = [];
   /** Leaf hashes of records below no checkpoint. */
-  #leaves: Buffer[] = [];
+  #leaves: Hash[] = [];
   #signed: number;
   #checkpointBytes: number;
 
@@ -108,10 +108,10 @@ export class Signer {
     await Promise.all([this.#checkpoints.close(), this.#hashes.close()]);
   }
 
-  async #keepHashes(leaves: readonly Buffer[], size: number): Promise<void> {
+  async #keepHashes(leaves: readonly Hash[], size: number): Promise<void> {
     try {
       const position = (size - leaves.length) * HASH_BYTES;
-      await writeAll(this.#hashes, Buffer.concat(leaves), position);
+      await writeAll(this.#hashes, bytesOf(...leaves), position);
     } catch {
       // They only help to say where a log was altered; it shows without them, and they are made anew when it is opened.
     }

@@ -9,6 +9,7 @@ import { CHECKPOINTS } from './layout.js';
 import { locate } from './locate.js';
 import type { AuditProblem } from './problem.js';
 import { type LogReading, type ReadCheckpoint, type ReadEndorsement, readLog } from './reading.js';
+import type { Hash } from './tree.js';
 
 /** Against what a log is verified. */
 export interface VerifyAuditLogOptions {
@@ -67,7 +68,7 @@ export async function verifyAuditLog(
 ): Promise<AuditVerdict> {
   const kept = (options.checkpoints ?? []).map(parseKept);
   const isExpected = options.id === undefined ? undefined : parsePeerRule(options.id);
-  const roots = new Map<number, Buffer | undefined>(kept.map(({ size }) => [size, undefined]));
+  const roots = new Map<number, Hash | undefined>(kept.map(({ size }) => [size, undefined]));
   const reading = await read(directory, roots);
   const problems = [
     ...reading.problems,
@@ -97,10 +98,7 @@ export async function verifyAuditLog(
   };
 }
 
-async function read(
-  directory: string,
-  roots: Map<number, Buffer | undefined>,
-): Promise<LogReading> {
+async function read(directory: string, roots: Map<number, Hash | undefined>): Promise<LogReading> {
   let reading: LogReading;
   try {
     reading = await readLog(directory, { roots });
@@ -214,7 +212,7 @@ function parseKept(signed: string): Checkpoint {
 function keptProblems(
   { origin, size, root }: Checkpoint,
   { endorsements, tree }: LogReading,
-  roots: ReadonlyMap<number, Buffer | undefined>,
+  roots: ReadonlyMap<number, Hash | undefined>,
 ): readonly AuditProblem[] {
   const own = endorsements[0]?.origin;
   const problem = (why: string): readonly AuditProblem[] => [
@@ -227,7 +225,7 @@ function keptProblems(
   if (origin !== own) return problem(`it is for ${origin}`);
   if (size > tree.size) return problem(`the log has ${tree.size}`);
   const found = size === 0 ? undefined : roots.get(size);
-  if (found?.equals(root) === false) return problem('the records below it are others');
+  if (found !== undefined && found !== root) return problem('the records below it are others');
   return [];
 }
 

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { expect } from 'chai';
 import { leafHash, leafHashWithin, MerkleTree } from '#lib/agent/audit/tree.js';
 
+const hexOf = (hash: string): string => Buffer.from(hash, 'latin1').toString('hex');
 const hex = (text: string): Buffer => Buffer.from(text, 'hex');
 
 /** The inputs and roots by which Certificate Transparency's own implementations are tested. */
@@ -51,7 +52,7 @@ export function treeHash(entries: readonly Uint8Array[]): Buffer {
 
 describe('the tree of an audit log', () => {
   it('has the leaf hashes of Certificate Transparency', () => {
-    expect(INPUTS.map((input) => leafHash(input).toString('hex'))).to.deep.equal(LEAVES);
+    expect(INPUTS.map((input) => hexOf(leafHash(input)))).to.deep.equal(LEAVES);
   });
 
   it('has the roots of Certificate Transparency at each size', () => {
@@ -61,7 +62,7 @@ describe('the tree of an audit log', () => {
       tree.append(leafHash(input));
       roots.push(tree.root());
     }
-    expect(roots.map((root) => root.toString('hex'))).to.deep.equal(ROOTS);
+    expect(roots.map(hexOf)).to.deep.equal(ROOTS);
     expect(tree.size).to.equal(8);
   });
 
@@ -70,15 +71,15 @@ describe('the tree of an audit log', () => {
     const tree = new MerkleTree();
     for (const [at, entry] of entries.entries()) {
       tree.append(leafHash(entry));
-      expect(tree.root().equals(treeHash(entries.slice(0, at + 1))), `size ${at + 1}`).to.equal(
-        true,
+      expect(hexOf(tree.root()), `size ${at + 1}`).to.equal(
+        treeHash(entries.slice(0, at + 1)).toString('hex'),
       );
     }
   });
 
   it('hashes an entry where it lies, and leaves all as it was', () => {
     const buffer = Buffer.from('abc\ndef\nghi\n');
-    expect(leafHashWithin(buffer, 4, 7).equals(leafHash(Buffer.from('def')))).to.equal(true);
+    expect(leafHashWithin(buffer, 4, 7)).to.equal(leafHash(Buffer.from('def')));
     expect(buffer.toString()).to.equal('abc\ndef\nghi\n');
   });
 
@@ -87,7 +88,7 @@ describe('the tree of an audit log', () => {
     for (const input of INPUTS.slice(0, 5)) tree.append(leafHash(input));
     const clone = tree.clone();
     for (const input of INPUTS.slice(5)) clone.append(leafHash(input));
-    expect(tree.root().toString('hex')).to.equal(ROOTS[5]);
-    expect(clone.root().toString('hex')).to.equal(ROOTS[8]);
+    expect(hexOf(tree.root())).to.equal(ROOTS[5]);
+    expect(hexOf(clone.root())).to.equal(ROOTS[8]);
   });
 });
