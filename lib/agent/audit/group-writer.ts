@@ -195,7 +195,7 @@ export class GroupWriter {
   /** Takes away what a failed write has left. Whether that works or not, the file is opened and looked at anew. */
   #cut(): void {
     try {
-      if (this.#fd !== undefined) ftruncateSync(this.#fd, this.#bytes);
+      if (this.#fd !== undefined) shorten(this.#fd, this.#bytes);
     } catch {
       // The next group is not written before it has worked.
     }
@@ -207,7 +207,7 @@ export class GroupWriter {
     else for (const resolve of this.#idle.splice(0)) resolve();
   }
 
-  /** The open file of the segment that the next group belongs to, which is still there. */
+  /** The open file of the segment that the next group belongs to, as the last group has left it. */
   #file(): number {
     if (this.#fd !== undefined && this.#bytes >= this.#segmentBytes) {
       this.close();
@@ -215,7 +215,9 @@ export class GroupWriter {
       this.#bytes = 0;
     }
     this.#fd ??= this.#open();
-    if (fstatSync(this.#fd).nlink === 0) throw new Error(`${this.#segment.name} was deleted`);
+    const { nlink, size } = fstatSync(this.#fd);
+    if (nlink === 0) throw new Error(`${this.#segment.name} was deleted`);
+    if (size !== this.#bytes) throw new Error(`${this.#segment.name} was cut or written to`);
     return this.#fd;
   }
 
@@ -223,9 +225,7 @@ export class GroupWriter {
     const create = this.#bytes === 0 ? constants.O_CREAT : 0;
     const fd = openSync(this.#segment.path, DURABLE | create, 0o600);
     try {
-      const { size } = fstatSync(fd);
-      if (size < this.#bytes) throw new Error(`${this.#segment.name} was cut`);
-      if (size > this.#bytes) ftruncateSync(fd, this.#bytes);
+      if (shorten(fd, this.#bytes) < this.#bytes) throw new Error(`${this.#segment.name} was cut`);
       if (create !== 0) syncDirectory(this.#directory);
       return fd;
     } catch (cause) {
@@ -233,6 +233,13 @@ export class GroupWriter {
       throw cause;
     }
   }
+}
+
+/** Cuts a file to a size, and makes none longer; gives what size it had. */
+function shorten(fd: number, bytes: number): number {
+  const { size } = fstatSync(fd);
+  if (size > bytes) ftruncateSync(fd, bytes);
+  return size;
 }
 
 /** Makes the names in a directory durable. */

@@ -89,6 +89,8 @@ export class Signer {
 
   /** Signs what was taken so far; durable when it resolves. One at a time. */
   async sign(): Promise<void> {
+    if ((await this.#checkpoints.stat()).nlink === 0) throw new Error(`${CHECKPOINTS} was deleted`);
+    // From here to the first write the tree stands still.
     this.hash();
     const { size } = this.#tree;
     if (size === this.#signed) return;

@@ -1,10 +1,12 @@
 import {
   appendFileSync,
+  existsSync,
   mkdirSync,
   readdirSync,
   readFileSync,
   rmSync,
   statSync,
+  truncateSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
@@ -72,6 +74,11 @@ describe('the audit log', () => {
   });
 
   afterEach(() => home[Symbol.dispose]());
+
+  /** The first file of records. */
+  function firstFile(): string {
+    return join(directory, '00000000000000000000.jsonl');
+  }
 
   async function openAndClose(): Promise<void> {
     await using log = auditLog(directory);
@@ -385,6 +392,83 @@ describe('the audit log', () => {
       const error = await refused(auditLog(directory).open(identity));
       expect(error.code).to.equal('ERR_SPIFFE_AUDIT_UNAVAILABLE');
       expect(error.message).to.include(directory);
+    });
+  });
+
+  describe('takes', () => {
+    it('a turn of thousands, and keeps their order', async () => {
+      await using log = auditLog(directory, { checkpointRecords: 100 });
+      await log.open(identity);
+      const written = await Promise.all(events(3000).map((event) => log.append(event)));
+      expect(written.map(({ index }) => index)).to.deep.equal(written.map((_, at) => at + 1));
+      await log.checkpoint();
+      expect(codes(directory).slice(1)).to.deep.equal(events(3000).map(({ kind }) => kind));
+      expect(await verifyAuditLog(directory)).to.include({ intact: true, covered: 3001 });
+    });
+
+    it('no more than may wait to be written, and goes on when that was', async function () {
+      this.timeout(60_000);
+      using memory = new TemporaryDirectory({ inMemory: true });
+      await using log = auditLog(memory.path, { arguments: { '*': 'keep' } });
+      await log.open(identity);
+      const large = intent({ q: 'x'.repeat(60_000) });
+      const results = await Promise.allSettled(
+        Array.from({ length: 1300 }, () => log.append(large)),
+      );
+      const taken = results.filter(({ status }) => status === 'fulfilled').length;
+      // 64 MiB, at somewhat more than 60,000 bytes each.
+      expect(taken).to.be.within(1050, 1110);
+      expect(results.slice(0, taken).every(({ status }) => status === 'fulfilled')).to.equal(true);
+      const error = (results[taken] as PromiseRejectedResult).reason as SpiffeError;
+      expect(error.code).to.equal('ERR_SPIFFE_AUDIT_UNAVAILABLE');
+      expect(error.message).to.include('bytes wait to be written');
+      expect((await log.append(large)).index).to.equal(taken + 1);
+      expect((await verifyAuditLog(memory.path)).problems).to.deep.equal([]);
+    });
+  });
+
+  describe('refuses every record', () => {
+    it('from when its file was deleted', async () => {
+      const log = auditLog(directory);
+      await log.open(identity);
+      rmSync(firstFile());
+      for (let attempt = 0; attempt < 3; attempt++) {
+        const error = await refused(log.append(intent({})));
+        expect(error.code).to.equal('ERR_SPIFFE_AUDIT_UNAVAILABLE');
+      }
+      expect(existsSync(firstFile())).to.equal(false);
+      await log.close();
+    });
+
+    it('from when its file was cut, until it is whole again', async () => {
+      await using log = auditLog(directory);
+      await log.open(identity);
+      await log.append(intent({}));
+      const whole = readFileSync(firstFile());
+      truncateSync(firstFile(), whole.length - 10);
+      for (let attempt = 0; attempt < 3; attempt++)
+        expect((await refused(log.append(intent({})))).message).to.include('was cut');
+      writeFileSync(firstFile(), whole);
+      expect((await log.append(intent({}))).index).to.equal(3);
+      expect(codes(directory)).to.deep.equal([
+        'log.key',
+        'call.intent',
+        'log.outage',
+        'call.intent',
+      ]);
+      expect(recordsOf(directory)[2]?.unmapped['outage']).to.include({ refused: 3 });
+    });
+
+    it('that cannot be signed is written all the same, and the checkpoint refused', async () => {
+      const log = auditLog(directory);
+      await log.open(identity);
+      rmSync(join(directory, 'checkpoints'));
+      expect((await log.append(taskEnd())).index).to.equal(1);
+      expect((await refused(log.checkpoint())).message).to.include('checkpoints was deleted');
+      expect((await refused(log.close())).code).to.equal('ERR_SPIFFE_AUDIT_UNAVAILABLE');
+      // What is below no checkpoint is taken as it is, and the lock was let go of.
+      await openAndClose();
+      expect((await verifyAuditLog(directory)).covered).to.equal(3);
     });
   });
 
