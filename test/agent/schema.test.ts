@@ -99,6 +99,10 @@ describe('a tool with a schema', () => {
     await guard.task(taskOf({ ...Object.fromEntries(names), good: allArguments() }), async () => {
       for (const tool of tools)
         expect(await rejection(tool({}))).to.include({ reason: 'argument' });
+      const [waits] = tools;
+      expect((await rejection(waits?.({}) as Promise<unknown>)).message).to.include(
+        'asynchronously',
+      );
       expect(await good({})).to.equal('ran');
     });
   });

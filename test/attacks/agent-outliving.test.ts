@@ -78,7 +78,14 @@ describe('attack: a tool that outlives its task', () => {
       return 'a secret';
     });
     task = await guard.startTask(taskOf({ end: allArguments() }));
-    expect(await rejection(task.run(() => end({})))).to.include({ code: 'ERR_SPIFFE_TASK_ENDED' });
+    let call: Promise<unknown> | undefined;
+    await rejection(
+      task.run(() => {
+        call = end({});
+        return call;
+      }),
+    );
+    expect(await rejection(call as Promise<unknown>)).to.include({ code: 'ERR_SPIFFE_TASK_ENDED' });
   });
 
   it('cannot be called by code that kept the task', async () => {

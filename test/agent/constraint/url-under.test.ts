@@ -76,6 +76,8 @@ describe('urlUnder', () => {
     ['a soft hyphen', 'https://api\u00ad.example.org/v1/files/a'],
     ['an encoded host', 'https://%61pi.example.org/v1/files/a'],
     ['letters that the parser encodes', 'https://api.example.org/v1/files/é'],
+    ['brackets that the parser encodes', 'https://api.example.org/v1/files/{id}'],
+    ['quotes that the parser encodes', 'https://api.example.org/v1/files/"a"'],
     ['one slash', 'https:/api.example.org/v1/files/a'],
     ['no slashes', 'https:api.example.org/v1/files/a'],
     ['three slashes', 'https:///api.example.org/v1/files/a'],
