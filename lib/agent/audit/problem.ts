@@ -22,6 +22,7 @@ export interface AuditProblem {
  * - `segment-missing`: a file of records is not there, or is named after another record than its first.
  * - `line-broken`: a line that is no record of this log.
  * - `checkpoint-invalid`: it is malformed, signed by no endorsed key, or is for another tree than the ones around it.
+ * - `checkpoint-missing`: a log key has signed nothing of what was written while it was in use.
  * - `endorsement-invalid`: who speaks for the log cannot be told from it.
  * - `identity-untrusted`: the SVID behind an endorsement does not verify, or is not the one expected.
  * - `checkpoint-unknown`: a checkpoint kept elsewhere is not one of this log's.
@@ -36,6 +37,7 @@ export type AuditProblemKind =
   | 'segment-missing'
   | 'line-broken'
   | 'checkpoint-invalid'
+  | 'checkpoint-missing'
   | 'endorsement-invalid'
   | 'identity-untrusted'
   | 'checkpoint-unknown';

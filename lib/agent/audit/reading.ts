@@ -1,22 +1,16 @@
 import { type Block, readBlocks } from './blocks.js';
 import type { SignedCheckpoint } from './checkpoint.js';
 import { type CheckpointEntry, CheckpointFile } from './checkpoint-file.js';
-import { type VerifiedEndorsement, verifyEndorsement } from './endorsement.js';
-import { listSegments, type Segment } from './layout.js';
+import { CHECKPOINTS, listSegments, type Segment } from './layout.js';
+import { LogKeys, type ReadEndorsement } from './log-keys.js';
 import { isSignedBy, type VerifierKey } from './note.js';
-import { codeOf, isOwnRecord, LOG_KEY, objectMember, parseRecord } from './own-records.js';
+import { isOwnRecord, parseRecord } from './own-records.js';
 import type { AuditProblem } from './problem.js';
 import { type Hash, leafHashWithin, MerkleTree } from './tree.js';
 
 const NEWLINE = 0x0a;
 /** More signatures than this are not waited for at once. */
 const MOST_PENDING = 1024;
-
-/** A log key, the record that endorses it, and when that says it was written. */
-export interface ReadEndorsement extends VerifiedEndorsement {
-  /** Milliseconds since 1970, by the clock of the process that wrote it. */
-  readonly time: number;
-}
 
 /** Where the records of a log end before its files do. */
 export interface TornEnd {
@@ -106,10 +100,8 @@ class LogReader {
   readonly #onLine: LineVisitor | undefined;
   readonly #roots: Map<number, Hash | undefined> | undefined;
   readonly #tree = new MerkleTree();
-  readonly #endorsements: ReadEndorsement[] = [];
-  /** The endorsed keys, by name and id. */
-  readonly #keys = new Map<string, VerifierKey>();
   readonly #problems: AuditProblem[] = [];
+  readonly #keys = new LogKeys(this.#problems);
   readonly #unmet: ReadCheckpoint[] = [];
   readonly #unsigned: ReadCheckpoint[] = [];
   #covered: LogReading['covered'];
@@ -141,16 +133,14 @@ class LogReader {
         if (this.#pending.length > MOST_PENDING) await this.#settle();
       }
     }
-    const hasKey = this.#endorsements[0]?.index === 0;
-    if (this.#tree.size > 0 && !hasKey && !this.#problems.some(({ index }) => index === 0))
-      this.#endorsementFault(0, 'it is the first, and no endorsement of a log key');
+    if (this.#tree.size > 0) this.#keys.requireFirst();
     while (this.#due !== undefined) this.#meet(false);
     await this.#settle();
     return {
       tree: this.#tree,
       covered: this.#covered,
       checkpoints: this.#checkpoints,
-      endorsements: this.#endorsements,
+      endorsements: this.#keys.endorsements,
       segments: this.#segments,
       // Signatures are verified beside the reading, and end in any order.
       unmet: this.#unmet.toSorted(byNumber),
@@ -172,7 +162,9 @@ class LogReader {
         this.#torn = { segment, line: this.#line, offset: at, unfinished: false };
         return;
       }
-      if (isOwnRecord(buffer, from)) this.#readOwn(buffer.subarray(from, to));
+      if (isOwnRecord(buffer, from))
+        this.#keys.read(buffer.subarray(from, to), tree.size, this.#due === undefined);
+      else this.#keys.requireUsed();
       const leaf = leafHashWithin(buffer, from, to);
       this.#onLine?.(leaf, tree.size, buffer, from, to);
       tree.append(leaf);
@@ -200,37 +192,6 @@ class LogReader {
         line,
         message: `${segment.name} ends with ${rest.length} bytes that are no whole line`,
       });
-  }
-
-  #readOwn(line: Buffer): void {
-    const index = this.#tree.size;
-    const record = parseRecord(line, index);
-    if (record === undefined || codeOf(record) !== LOG_KEY) return;
-    const endorsement = verifyEndorsement(objectMember(record, 'unmapped')['endorsement'], index);
-    const first = this.#endorsements[0];
-    if (typeof endorsement === 'string') this.#endorsementFault(index, endorsement);
-    else if (
-      first !== undefined &&
-      (first.origin !== endorsement.origin || first.id !== endorsement.id)
-    )
-      this.#endorsementFault(
-        index,
-        `it is for ${endorsement.id} and the log ${endorsement.origin}`,
-      );
-    else {
-      const { key } = endorsement;
-      this.#keys.set(`${key.name}+${key.id}`, key);
-      this.#endorsements.push({ ...endorsement, time: Number(record['time']) });
-    }
-  }
-
-  #endorsementFault(index: number, why: string): void {
-    const kind = 'endorsement-invalid';
-    this.#problems.push({
-      kind,
-      index,
-      message: `record ${index} is not what it should be: ${why}`,
-    });
   }
 
   #misplaced(segment: Segment): void {
@@ -262,7 +223,7 @@ class LogReader {
           ? 'is malformed'
           : `is for ${checkpoint.size} records, and follows one for ${above}`;
       const message = `checkpoint ${number} ${why}`;
-      this.#problems.push({ kind: 'checkpoint-invalid', file: 'checkpoints', line, message });
+      this.#problems.push({ kind: 'checkpoint-invalid', file: CHECKPOINTS, line, message });
     }
     this.#due = undefined;
     this.#dueSize = Number.POSITIVE_INFINITY;
@@ -275,7 +236,7 @@ class LogReader {
       readonly checkpoint: SignedCheckpoint;
     };
     const tree = this.#tree.clone();
-    const key = this.#signingKey(due.checkpoint);
+    const key = this.#keys.signerOf(due.checkpoint);
     this.#pending.push(this.#judge({ ...due, borneOut, tree, key }));
     this.#takeCheckpoint(this.#dueSize);
   }
@@ -286,12 +247,6 @@ class LogReader {
     if (!borneOut) this.#unmet.push(read);
     else if (!signed) this.#unsigned.push(read);
     else if (tree.size > (this.#covered?.tree.size ?? 0)) this.#covered = { ...read, tree };
-  }
-
-  /** The key, among those endorsed so far, that says to have signed it. */
-  #signingKey({ origin, note }: SignedCheckpoint): VerifierKey | undefined {
-    const signature = note.signatures.find(({ name }) => name === origin);
-    return signature && this.#keys.get(`${signature.name}+${signature.keyId}`);
   }
 
   async #settle(): Promise<void> {

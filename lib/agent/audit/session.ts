@@ -5,7 +5,6 @@ import { SpiffeError } from '../../errors.js';
 import type { Identity } from '../../identity/source.js';
 import type { X509Svid } from '../../identity/x509/svid.js';
 import type { Clock } from '../../internal/clock.js';
-import { quote } from '../../internal/quote.js';
 import type { Logger } from '../../log.js';
 import type { RuleOf } from './argument-rules.js';
 import { CheckpointLane } from './checkpoint-lane.js';
@@ -19,6 +18,7 @@ import { keyParts, type Outage, outageParts, repairParts, type Writing } from '.
 import { packageVersion } from './package-version.js';
 import { type Repair, recoverLog } from './recover.js';
 import { Signer } from './signer.js';
+import { codeOf, foreign, unavailable } from './trouble.js';
 
 /** More than this waiting to be written is not taken: the disk cannot keep up, or is gone. */
 const MOST_WAITING_BYTES = 64 << 20;
@@ -166,10 +166,10 @@ export class AuditSession {
 
   async #begin(repair: Repair | undefined): Promise<void> {
     this.#unendorsed = false;
-    await Promise.all([
-      this.#own(this.#key()),
-      ...(repair === undefined ? [] : [this.#own(repairParts(repair, this.#writing()))]),
-    ]);
+    const written = [this.#own(this.#keyLine())];
+    if (repair !== undefined)
+      written.push(this.#own(this.#line(repairParts(repair, this.#writing()))));
+    await Promise.all(written);
     if (repair !== undefined)
       this.#settings.logger.warn({ directory: this.#directory, ...repair }, 'audit log repaired');
     await this.#checkpoints.cover(this.#writer.records);
@@ -196,35 +196,40 @@ export class AuditSession {
     const outage = this.#outage;
     if (outage !== undefined) {
       this.#outage = undefined;
-      this.#own(outageParts(outage, this.#writing())).catch(() => {
+      this.#own(this.#line(outageParts(outage, this.#writing()))).catch(() => {
         // It goes on; what was refused since has been counted anew.
         const refused = outage.refused + (this.#outage?.refused ?? 0);
         this.#outage = { ...outage, refused };
       });
     }
     if (this.#unendorsed) {
+      // Should it not fit, nothing is appended before one does.
+      const line = this.#keyLine();
       this.#unendorsed = false;
-      this.#own(this.#key()).catch(() => {
+      this.#own(line).catch(() => {
         this.#unendorsed = true;
       });
     }
   }
 
-  #key(): RecordParts {
+  #keyLine(): string {
     const endorsed = {
       origin: this.#setting.origin,
       index: this.#writer.next,
       key: this.#signer.key,
     };
-    return keyParts(endorse(this.#svid, endorsed), this.#writing());
+    return this.#line(keyParts(endorse(this.#svid, endorsed), this.#writing()));
+  }
+
+  #line(parts: RecordParts): string {
+    return ownLine(parts, this.#writer.next, this.#setting);
   }
 
   #writing(): Writing {
     return { agent: this.#svid.id.toString(), time: this.#settings.clock.now() };
   }
 
-  async #own(parts: RecordParts): Promise<void> {
-    const line = ownLine(parts, this.#writer.next, this.#setting);
+  async #own(line: string): Promise<void> {
     this.#ownWaiting++;
     await this.#writer.append(line);
     this.#ownWaiting--;
@@ -285,7 +290,11 @@ export class AuditSession {
     if (this.#stranger !== undefined) return;
     this.#svid = svid;
     this.#unendorsed = true;
-    this.#announce();
+    try {
+      this.#announce();
+    } catch (err) {
+      this.#settings.logger.error({ err }, 'audit log cannot be endorsed');
+    }
   }
 }
 
@@ -296,24 +305,4 @@ function nameLog({ id }: X509Svid): string {
 
 function isSame(a: X509Svid, b: X509Svid): boolean {
   return Buffer.compare(a.certificates[0] as Uint8Array, b.certificates[0] as Uint8Array) === 0;
-}
-
-function codeOf(cause: unknown): string {
-  return cause instanceof Error && 'code' in cause ? String(cause.code) : 'UNKNOWN';
-}
-
-function foreign(directory: string, owner: string, id: string): SpiffeError {
-  return new SpiffeError(
-    'ERR_SPIFFE_AUDIT_INVALID',
-    `cannot write to the audit log in ${quote(directory)} as ${id}: it is that of ${owner}; give each identity a directory of its own`,
-  );
-}
-
-function unavailable(directory: string, cause: unknown): SpiffeError {
-  const why = cause instanceof Error ? cause.message : String(cause);
-  return new SpiffeError(
-    'ERR_SPIFFE_AUDIT_UNAVAILABLE',
-    `cannot write to the audit log in ${quote(directory)}: ${why}; nothing runs that cannot be recorded`,
-    { cause },
-  );
 }

@@ -1,3 +1,4 @@
+import { generateKeyPairSync } from 'node:crypto';
 import {
   copyFileSync,
   cpSync,
@@ -9,9 +10,13 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { X509Bundles } from 'agent-spiffe';
-import { type AuditProblem, type AuditVerdict, verifyAuditLog } from 'agent-spiffe/agent';
+import { type AuditProblem, type AuditVerdict, auditLog, verifyAuditLog } from 'agent-spiffe/agent';
 import { TestCa } from 'agent-spiffe/testing';
 import { expect } from 'chai';
+import { endorse } from '#lib/agent/audit/endorsement.js';
+import { ownLine } from '#lib/agent/audit/line.js';
+import { VerifierKey } from '#lib/agent/audit/note.js';
+import { keyParts } from '#lib/agent/audit/own-parts.js';
 import { leafHash } from '#lib/agent/audit/tree.js';
 import {
   AGENT,
@@ -40,13 +45,14 @@ describe('an audit log that was altered', () => {
   const home = new TemporaryDirectory();
   const original = join(home.path, 'original');
   const copy = join(home.path, 'copy');
+  let written: WrittenLog;
   let other: readonly string[];
   let lines: readonly string[];
 
   before(async () => {
     const all = events(SIZE - 1);
     const groups = [all.slice(0, 3), all.slice(3, 6), all.slice(6, 9), all.slice(9)];
-    await writeLog(original, groups);
+    written = await writeLog(original, groups);
     await writeLog(join(home.path, 'other'), groups);
     lines = linesOf(original);
     other = linesOf(join(home.path, 'other'));
@@ -274,6 +280,16 @@ describe('an audit log that was altered', () => {
       ]);
     });
 
+    it('shows that all of them are gone, and then the log is not continued', async () => {
+      rmSync(join(copy, 'checkpoints'));
+      const verdict = await verifyAuditLog(copy);
+      expect(told(verdict)).to.deep.equal(['checkpoint-missing 0']);
+      const log = auditLog(copy);
+      let error: unknown;
+      await log.open(written.identity).catch((reason: unknown) => (error = reason));
+      expect(error).to.include({ code: 'ERR_SPIFFE_AUDIT_INVALID' });
+    });
+
     it('says what is below none', async () => {
       writeCheckpoints(checkpointsOf(original).slice(0, 3));
       const { intact, covered, records, remarks } = await verifyAuditLog(copy);
@@ -287,6 +303,92 @@ describe('an audit log that was altered', () => {
       expect(await found(lines.with(9, '{}'))).to.deep.equal(['line-broken 9']);
       expect(await found(lines.with(9, 'x'))).to.deep.equal(['line-broken 9']);
     });
+  });
+});
+
+describe('an audit log of several processes', () => {
+  const home = new TemporaryDirectory();
+  const original = join(home.path, 'original');
+  const copy = join(home.path, 'copy');
+
+  // Keys at 0 and 4; checkpoints at 1, 4, 5 and 8.
+  before(async () => {
+    const { identity } = await writeLog(original, [events(3)]);
+    await using log = auditLog(original);
+    await log.open(identity);
+    for (const event of events(3)) await log.append(event);
+  });
+
+  after(() => home[Symbol.dispose]());
+
+  beforeEach(() => {
+    rmSync(copy, { recursive: true, force: true });
+    cpSync(original, copy, { recursive: true, filter: (path) => !path.includes('lock.') });
+  });
+
+  function keep(
+    count: number,
+    checkpoints: number,
+    alter: (line: string) => string = String,
+  ): void {
+    const lines = linesOf(original).slice(0, count);
+    const altered = [...lines.slice(0, -1), alter(lines.at(-1) as string)];
+    writeFileSync(join(copy, FIRST), altered.map((line) => `${line}\n`).join(''));
+    const notes = checkpointsOf(original).slice(0, checkpoints);
+    writeFileSync(join(copy, 'checkpoints'), notes.join(''));
+  }
+
+  it('is intact when one was killed before its key has signed anything', async () => {
+    keep(5, 2);
+    expect(told(await verifyAuditLog(copy))).to.deep.equal([]);
+  });
+
+  it('shows that the checkpoints of one are gone', async () => {
+    keep(8, 2);
+    expect(told(await verifyAuditLog(copy))).to.deep.equal(['checkpoint-missing 4']);
+  });
+
+  const UNENDORSED: readonly (readonly [string, (line: string) => string])[] = [
+    ['at another time that is none', (line) => line.replace(/"time":[0-9]+/, '"time":"now"')],
+    ['at a time beyond all', (line) => line.replace(/"time":[0-9]+/, '"time":1e300')],
+    ['with nothing in it', (line) => line.replace(/"endorsement":\{[^}]*\}/, '"endorsement":{}')],
+    ['without it', (line) => line.replace('"endorsement"', '"endorsements"')],
+    ['for another log', (line) => line.replace(/"origin":"[^"]*"/, '"origin":"example.org/x"')],
+    ['by another signature', (line) => line.replace('"signature":"ME', '"signature":"MF')],
+    ['that is not base64', (line) => line.replace('"signature":"ME', '"signature":"M*')],
+    ['by another algorithm', (line) => line.replace('P256-SHA256', 'P384-SHA384')],
+    ['by no certificate', (line) => line.replace(/"svid":\[[^\]]*\]/, '"svid":[]')],
+    [
+      'by a certificate that is none',
+      (line) => line.replace(/"svid":\[[^\]]*\]/, '"svid":["AAAA"]'),
+    ],
+  ];
+  for (const [what, alter] of UNENDORSED) {
+    it(`shows an endorsement ${what}`, async () => {
+      keep(5, 2, alter);
+      expect(told(await verifyAuditLog(copy))).to.deep.equal(['endorsement-invalid 4']);
+    });
+  }
+
+  it('shows an endorsement that is for another place', async () => {
+    keep(4, 2);
+    const moved = (linesOf(original)[0] as string).replace('"sequence":0', '"sequence":4');
+    writeFileSync(join(copy, FIRST), `${readFileSync(join(copy, FIRST), 'utf8')}${moved}\n`);
+    expect(told(await verifyAuditLog(copy))).to.deep.equal(['endorsement-invalid 4']);
+  });
+
+  it('shows an endorsement by another identity', async () => {
+    keep(4, 2);
+    const ca = TestCa.create('example.org');
+    const origin = (await verifyAuditLog(copy)).origin as string;
+    const svid = ca.issue('spiffe://example.org/agents/writer');
+    const { publicKey } = generateKeyPairSync('ed25519');
+    const key = VerifierKey.of(origin, publicKey.export({ format: 'der', type: 'spki' }));
+    const endorsement = endorse(svid, { origin, index: 4, key });
+    const parts = keyParts(endorsement, { agent: AGENT, time: Date.now() });
+    const line = ownLine(parts, 4, { origin, version: '1' });
+    writeFileSync(join(copy, FIRST), `${readFileSync(join(copy, FIRST), 'utf8')}${line}`);
+    expect(told(await verifyAuditLog(copy))).to.deep.equal(['endorsement-invalid 4']);
   });
 });
 
