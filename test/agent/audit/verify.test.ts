@@ -13,15 +13,17 @@ import { X509Bundles } from 'agent-spiffe';
 import { type AuditProblem, type AuditVerdict, auditLog, verifyAuditLog } from 'agent-spiffe/agent';
 import { TestCa } from 'agent-spiffe/testing';
 import { expect } from 'chai';
+import { signCheckpoint } from '#lib/agent/audit/checkpoint.js';
 import { endorse } from '#lib/agent/audit/endorsement.js';
-import { ownLine } from '#lib/agent/audit/line.js';
-import { VerifierKey } from '#lib/agent/audit/note.js';
+import { eventLine, ownLine } from '#lib/agent/audit/line.js';
+import { signNote, VerifierKey } from '#lib/agent/audit/note.js';
 import { keyParts } from '#lib/agent/audit/own-parts.js';
-import { leafHash } from '#lib/agent/audit/tree.js';
+import { bytesOf, type Hash, leafHash, MerkleTree } from '#lib/agent/audit/tree.js';
 import {
   AGENT,
   checkpointsOf,
   events,
+  intent,
   linesOf,
   segmentsOf,
   TemporaryDirectory,
@@ -389,6 +391,88 @@ describe('an audit log of several processes', () => {
     const line = ownLine(parts, 4, { origin, version: '1' });
     writeFileSync(join(copy, FIRST), `${readFileSync(join(copy, FIRST), 'utf8')}${line}`);
     expect(told(await verifyAuditLog(copy))).to.deep.equal(['endorsement-invalid 4']);
+  });
+});
+
+describe('an audit log whose own key signs what is not so', () => {
+  const ca = TestCa.create('example.org');
+  const origin = 'example.org/agents/researcher/audit/0';
+  const { publicKey, privateKey } = generateKeyPairSync('ed25519');
+  const key = VerifierKey.of(origin, publicKey.export({ format: 'der', type: 'spki' }));
+  const endorsement = endorse(ca.issue(AGENT), { origin, index: 0, key });
+  const setting = { origin, version: '1' };
+  const lines = [
+    ownLine(keyParts(endorsement, { agent: AGENT, time: Date.now() }), 0, setting),
+    ...[1, 2, 3].map((at) => eventLine(intent({}), at, setting, () => 'keep')),
+  ];
+  let home: TemporaryDirectory;
+
+  beforeEach(() => {
+    home = new TemporaryDirectory();
+    writeFileSync(join(home.path, FIRST), lines.join(''));
+  });
+
+  afterEach(() => home[Symbol.dispose]());
+
+  function sign(checkpoints: readonly (readonly [number, Hash])[]): void {
+    const notes = checkpoints.map(([size, root]) =>
+      signCheckpoint({ origin, size, root }, key, privateKey),
+    );
+    writeFileSync(join(home.path, 'checkpoints'), notes.join(''));
+  }
+
+  /** The root of the first records. */
+  function rootAt(size: number): Hash {
+    const tree = new MerkleTree();
+    for (const line of lines.slice(0, size)) tree.append(leafHash(Buffer.from(line.trimEnd())));
+    return tree.root();
+  }
+
+  it('is intact when it is so', async () => {
+    sign([
+      [1, rootAt(1)],
+      [2, rootAt(2)],
+      [4, rootAt(4)],
+    ]);
+    expect(told(await verifyAuditLog(home.path))).to.deep.equal([]);
+  });
+
+  it('shows a checkpoint that is for another tree than the ones after it', async () => {
+    sign([
+      [1, rootAt(1)],
+      [2, rootAt(3)],
+      [4, rootAt(4)],
+    ]);
+    const { problems } = await verifyAuditLog(home.path);
+    expect(problems.map(({ message }) => message)).to.deep.equal([
+      'checkpoint 2 is for another tree than the signed ones after it',
+    ]);
+  });
+
+  it('shows a checkpoint of another log', async () => {
+    sign([[1, rootAt(1)]]);
+    const other = VerifierKey.of(
+      'example.org/other',
+      publicKey.export({ format: 'der', type: 'spki' }),
+    );
+    const note = signCheckpoint(
+      { origin: 'example.org/other', size: 4, root: rootAt(4) },
+      other,
+      privateKey,
+    );
+    writeFileSync(join(home.path, 'checkpoints'), note, { flag: 'a' });
+    expect(told(await verifyAuditLog(home.path))).to.deep.equal(['checkpoint-invalid']);
+  });
+
+  it('shows a checkpoint whose origin is not the name of its key', async () => {
+    const note = signNote(
+      `example.org/other\n4\n${bytesOf(rootAt(4)).toString('base64')}\n`,
+      key,
+      privateKey,
+    );
+    sign([[1, rootAt(1)]]);
+    writeFileSync(join(home.path, 'checkpoints'), note, { flag: 'a' });
+    expect(told(await verifyAuditLog(home.path))).to.deep.equal(['checkpoint-invalid']);
   });
 });
 
