@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
+import { Workload } from 'agent-spiffe';
 import {
   type AuditLog,
   createGuard,
@@ -8,7 +9,6 @@ import {
   range,
   wildcard,
 } from 'agent-spiffe/agent';
-import { Workload } from 'agent-spiffe';
 import type { Comparison } from './rounds.js';
 
 interface Search {
@@ -22,7 +22,11 @@ export async function agentComparisons(
   address: string,
 ): Promise<{ readonly comparisons: readonly Comparison[]; readonly close: () => Promise<void> }> {
   const identity = await Workload.open({ address });
-  const guard = await createGuard({ identity, policy: functionPolicy(() => true), audit: new NoLog() });
+  const guard = await createGuard({
+    identity,
+    policy: functionPolicy(() => true),
+    audit: new NoLog(),
+  });
   const tool = async ({ q }: Search): Promise<string> => q;
   const guarded = guard.tool(
     'search',
@@ -33,7 +37,13 @@ export async function agentComparisons(
     purpose: 'a measurement',
     budget: { calls: Number.MAX_SAFE_INTEGER },
     ttlMs: 3_600_000,
-    tools: { search: { q: wildcard(), limit: optional(range({ min: 1, max: 50 })), folder: oneOf('inbox', 'sent') } },
+    tools: {
+      search: {
+        q: wildcard(),
+        limit: optional(range({ min: 1, max: 50 })),
+        folder: oneOf('inbox', 'sent'),
+      },
+    },
   });
   const args: Search = { q: 'all about acme', limit: 10, folder: 'inbox' };
   const storage = new AsyncLocalStorage<number>();
@@ -41,9 +51,14 @@ export async function agentComparisons(
     comparisons: [1, 32].map((inFlight) => ({
       name: `what the guard adds to a call, engine and log aside, ${inFlight} in flight`,
       unit: 'µs',
-      mark: { over: 15 },
       ours: () => task.run(() => microseconds(() => guarded(args), inFlight)),
-      bare: () => storage.run(1, () => microseconds(() => tool(args), inFlight)),
+      rivals: [
+        {
+          name: 'bare',
+          mark: { over: 15 },
+          run: () => storage.run(1, () => microseconds(() => tool(args), inFlight)),
+        },
+      ],
     })),
     close: async () => {
       await guard.close();

@@ -1,9 +1,24 @@
 import { hash } from 'node:crypto';
-import { closeSync, constants, mkdtempSync, openSync, readFileSync, readSync, rmSync, write } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  readSync,
+  rmSync,
+  write,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Identity, X509Snapshot } from 'agent-spiffe';
-import { type AuditEvent, auditLog, type CallRef, type DecisionRequest, verifyAuditLog } from 'agent-spiffe/agent';
+import {
+  type AuditEvent,
+  auditLog,
+  type CallRef,
+  type DecisionRequest,
+  verifyAuditLog,
+} from 'agent-spiffe/agent';
 import { TestCa } from 'agent-spiffe/testing';
 import { type Comparison, perSecondAsync } from './rounds.js';
 
@@ -11,7 +26,10 @@ const AGENT = 'spiffe://example.org/agents/researcher';
 const VERIFIED = 100_000;
 
 /** What it costs to write the audit log, and to verify it. */
-export async function auditComparisons(): Promise<{ comparisons: readonly Comparison[]; close: () => Promise<void> }> {
+export async function auditComparisons(): Promise<{
+  comparisons: readonly Comparison[];
+  close: () => Promise<void>;
+}> {
   const directory = mkdtempSync(join(tmpdir(), 'bench-audit-'));
   const identity = identityOf(TestCa.create('example.org'));
   const log = auditLog(join(directory, 'ours'));
@@ -19,9 +37,13 @@ export async function auditComparisons(): Promise<{ comparisons: readonly Compar
   const bare = new BareLog(join(directory, 'bare.jsonl'));
   const verified = join(directory, 'verified');
   await fill(verified, identity);
-  const lines = readFileSync(join(verified, '00000000000000000000.jsonl'), 'utf8').split('\n').slice(1, 3);
+  const lines = readFileSync(join(verified, '00000000000000000000.jsonl'), 'utf8')
+    .split('\n')
+    .slice(1, 3);
   // The same records, made beforehand: all that is left of them to do is JSON.
-  const records = lines.map((line) => JSON.parse(line) as { readonly metadata: { sequence: number } });
+  const records = lines.map(
+    (line) => JSON.parse(line) as { readonly metadata: { sequence: number } },
+  );
   const events = Array.from({ length: 1000 }, (_, at) => eventAt(at));
   let turn = 0;
   const append = (): Promise<unknown> => log.append(events[turn++ % events.length] as AuditEvent);
@@ -35,16 +57,23 @@ export async function auditComparisons(): Promise<{ comparisons: readonly Compar
       ...[1, 32, 1000].map((inFlight) => ({
         name: `audit: a record made, durable and in the tree, ${inFlight} in flight, against JSON and group commit`,
         unit: '/s',
-        mark: { atLeast: 0.7 },
         ours: () => perSecondAsync(append, inFlight),
-        bare: () => perSecondAsync(appendBare, inFlight),
+        rivals: [
+          { name: 'bare', mark: { atLeast: 0.7 }, run: () => perSecondAsync(appendBare, inFlight) },
+        ],
       })),
       {
         name: `audit: ${VERIFIED.toLocaleString('en')} records verified, against hashing each line and the tree`,
         unit: '/s',
-        mark: { atLeast: 0.7 },
         ours: () => timed(() => verify(verified)),
-        bare: () => timed(() => Promise.resolve(barePass(join(verified, '00000000000000000000.jsonl')))),
+        rivals: [
+          {
+            name: 'bare',
+            mark: { atLeast: 0.7 },
+            run: () =>
+              timed(() => Promise.resolve(barePass(join(verified, '00000000000000000000.jsonl')))),
+          },
+        ],
       },
     ],
     close: async () => {
@@ -104,7 +133,11 @@ function barePass(path: string): number {
     read = readSync(fd, buffer, kept, 1 << 20, null);
     const end = kept + read;
     let start = 1;
-    for (let newline = buffer.indexOf(10, start); newline >= 0 && newline < end; newline = buffer.indexOf(10, start)) {
+    for (
+      let newline = buffer.indexOf(10, start);
+      newline >= 0 && newline < end;
+      newline = buffer.indexOf(10, start)
+    ) {
       buffer[start - 1] = 0;
       let subtree = hash('sha256', buffer.subarray(start - 1, newline), 'binary');
       for (let rest = size; rest % 2 === 1; rest = (rest - 1) / 2) {
@@ -182,8 +215,20 @@ function eventAt(turn: number): AuditEvent {
       resultDigest: 'ab'.repeat(32),
     };
   }
-  const decision = { revision: 'sha256:9f86d081884c7d65', reasons: ['allow-search'], obligations: [] };
-  return { kind: 'call.intent', time, agent: AGENT, task: TASK, call, request: requestAt(turn), decision };
+  const decision = {
+    revision: 'sha256:9f86d081884c7d65',
+    reasons: ['allow-search'],
+    obligations: [],
+  };
+  return {
+    kind: 'call.intent',
+    time,
+    agent: AGENT,
+    task: TASK,
+    call,
+    request: requestAt(turn),
+    decision,
+  };
 }
 
 function requestAt(turn: number): DecisionRequest {

@@ -1,29 +1,38 @@
 import { verify, X509Certificate } from 'node:crypto';
 import { SpiffeId, verifyX509Svid, X509Bundles } from 'agent-spiffe';
-import { TestCa } from 'agent-spiffe/testing';
+import type { GoSpiffe } from './go.js';
+import type { Material } from './material.js';
 import { type Comparison, perSecond } from './rounds.js';
 
 /** What it costs to judge a chain and to parse an ID. */
-export function identityComparisons(): Comparison[] {
-  const ca = TestCa.create('example.org');
-  const svid = ca.issue('spiffe://example.org/agents/researcher');
+export function identityComparisons(
+  { ca, client }: Material,
+  go: GoSpiffe | undefined,
+): Comparison[] {
   const bundles = X509Bundles.of(ca.bundle);
-  const leaf = svid.certificates[0] as Uint8Array;
+  const leaf = client.certificates[0] as Uint8Array;
   const anchorKey = new X509Certificate(ca.bundleDer).publicKey;
   const { signed, signature } = split(leaf);
   const text = 'spiffe://example.org/agents/researcher';
   return [
     {
-      name: 'chain verified (P-256, one link, decoded afresh) against the bare signature check',
+      name: 'chain verified (P-256, one link, decoded afresh); bare: the check of its signature alone',
       unit: '/s',
-      mark: { atLeast: 0.75 },
-      ours: () => perSecond(() => verifyX509Svid(svid.certificates, bundles)),
-      bare: () => perSecond(() => verify('sha256', signed, anchorKey, signature)),
+      ours: () => perSecond(() => verifyX509Svid(client.certificates, bundles)),
+      rivals: [
+        {
+          name: 'bare',
+          mark: { atLeast: 0.75 },
+          run: () => perSecond(() => verify('sha256', signed, anchorKey, signature)),
+        },
+        ...(go ? [go.rival('chain', { atLeast: 1 })] : []),
+      ],
     },
     {
       name: 'SPIFFE ID parsed',
       unit: '/s',
       ours: () => perSecond(() => SpiffeId.parse(text)),
+      rivals: go ? [go.rival('id')] : [],
     },
   ];
 }

@@ -1,25 +1,32 @@
-/** `npm run bench`: what the library costs beside doing the same work bare, interleaved in one run. `--json` for machines. */
+/**
+ * `npm run bench`: what the library costs beside doing the same work bare, and beside go-spiffe where that is built
+ * (`npm run interop:install`), interleaved in one run. `--json` for machines; exits 1 when a mark is missed.
+ */
 import { cpus } from 'node:os';
 import { WorkloadApiServer } from 'agent-spiffe/testing';
 import { agentComparisons } from './agent.js';
 import { auditComparisons } from './audit.js';
+import { GoSpiffe } from './go.js';
 import { identityComparisons } from './identity.js';
-import { type Comparison, compare, kept, type Mark, type Result } from './rounds.js';
+import { jwtComparisons } from './jwt.js';
+import { CLIENT, makeMaterial } from './material.js';
+import { type Comparison, compare, type Mark, type Result } from './rounds.js';
 import { startComparisons } from './start.js';
 import { tlsComparisons } from './tls.js';
 
 const asJson = process.argv.includes('--json');
 const rounds = Number(process.env['BENCH_ROUNDS'] ?? 9);
 
-const api = await WorkloadApiServer.open({
-  trustDomain: 'example.org',
-  identities: ['spiffe://example.org/agents/researcher'],
-});
-const tls = await tlsComparisons();
+const api = await WorkloadApiServer.open({ trustDomain: 'example.org', identities: [CLIENT] });
+const material = await makeMaterial();
+const go = await GoSpiffe.start(material);
+const tls = await tlsComparisons(material, go);
+const jwt = await jwtComparisons(material, go, api);
 const agent = await agentComparisons(api.address);
 const audit = await auditComparisons();
 const comparisons: readonly Comparison[] = [
-  ...identityComparisons(),
+  ...identityComparisons(material, go),
+  ...jwt.comparisons,
   ...tls.comparisons,
   ...agent.comparisons,
   ...audit.comparisons,
@@ -29,31 +36,32 @@ const results: Result[] = [];
 for (const comparison of comparisons) {
   const result = await compare(comparison, rounds);
   results.push(result);
-  if (!asJson) console.log(row(result));
+  if (!asJson) console.log(rows(result));
 }
-await tls.close();
-await agent.close();
-await audit.close();
+await Promise.all([tls.close(), jwt.close(), agent.close(), audit.close(), go?.close()]);
 await api.close();
 
 const machine = { node: process.version, cpu: cpus()[0]?.model, cores: cpus().length, rounds };
 if (asJson) console.log(JSON.stringify({ machine, results }, null, 2));
-else console.log(`\nmedians of ${rounds} rounds on Node ${machine.node}, ${machine.cores} × ${machine.cpu}`);
-if (results.some((result) => kept(result) === false)) process.exitCode = 1;
+else
+  console.log(
+    `\nmedians of ${rounds} rounds on Node ${machine.node}, ${machine.cores} × ${machine.cpu}`,
+  );
+if (go === undefined && !asJson)
+  console.log('left out: go-spiffe; `npm run interop:install` builds it (needs Go)');
+if (results.some(({ rivals }) => rivals.some(({ kept }) => kept === false))) process.exitCode = 1;
 
-function row(result: Result): string {
-  const { name, unit, ours, bare, ratio, mark } = result;
-  const verdict = kept(result);
-  const lines = [name, `  ours ${figure(ours)} ${unit}`];
-  if (bare !== undefined) lines[1] += `   bare ${figure(bare)} ${unit}`;
-  if (ratio !== undefined) {
-    lines[1] += `   ratio ${ratio.median.toFixed(2)} (${ratio.min.toFixed(2)} to ${ratio.max.toFixed(2)})`;
-  }
-  if (mark !== undefined) lines[1] += `   ${verdict ? 'kept' : 'MISSED'}: ${promise(mark, unit)}`;
-  return lines.join('\n');
+function rows({ name, unit, ours, rivals }: Result): string {
+  const against = rivals.map(({ name: rival, figure, ratio, mark, kept }) => {
+    const spread = `${ratio.median.toFixed(2)} (${ratio.min.toFixed(2)} to ${ratio.max.toFixed(2)})`;
+    const verdict =
+      mark === undefined ? '' : `   ${kept ? 'kept' : 'MISSED'}: ${promise(mark, unit)}`;
+    return `  ${rival} ${shown(figure)} ${unit}   ours to it ${spread}${verdict}`;
+  });
+  return [name, `  ours ${shown(ours)} ${unit}`, ...against].join('\n');
 }
 
-function figure(value: number): string {
+function shown(value: number): string {
   return value.toLocaleString('en', { maximumSignificantDigits: 3 });
 }
 

@@ -1,33 +1,24 @@
-/** What is compared: our way and a bare one that does the same work. Each gives how much it did in a second. */
+/** A ratio of ours to the rival's that is not to be undercut or exceeded, or what ours may take beyond it. */
+export type Mark =
+  | { readonly atLeast: number }
+  | { readonly atMost: number }
+  | { readonly over: number };
+
+/** Someone who does the same work in another way. */
+export interface Rival {
+  readonly name: string;
+  /** What we promise ourselves; without it, the figure is for information. */
+  readonly mark?: Mark;
+  /** How much was done in a second, or how long it took. */
+  readonly run: () => Promise<number>;
+}
+
+/** What is compared. */
 export interface Comparison {
   readonly name: string;
   readonly unit: string;
-  /** What we promise ourselves; without it, the figure is for information. */
-  readonly mark?: Mark;
   readonly ours: () => Promise<number>;
-  /** Left out where there is nothing to compare with. */
-  readonly bare?: () => Promise<number>;
-}
-
-/** A ratio of ours to bare that is not to be undercut or exceeded, or what ours may take beyond the bare one. */
-export type Mark = { readonly atLeast: number } | { readonly atMost: number } | { readonly over: number };
-
-/** Whether a result keeps its mark; `undefined` when it has none. */
-export function kept({ mark, ours, bare, ratio }: Result): boolean | undefined {
-  if (mark === undefined || bare === undefined || ratio === undefined) return undefined;
-  if ('atLeast' in mark) return ratio.median >= mark.atLeast;
-  if ('atMost' in mark) return ratio.median <= mark.atMost;
-  return ours - bare <= mark.over;
-}
-
-/** Medians over the rounds; the ratio is taken round by round, so that a machine that slows down hurts both. */
-export interface Result {
-  readonly name: string;
-  readonly unit: string;
-  readonly mark: Mark | undefined;
-  readonly ours: number;
-  readonly bare: number | undefined;
-  readonly ratio: Spread | undefined;
+  readonly rivals?: readonly Rival[];
 }
 
 interface Spread {
@@ -36,40 +27,78 @@ interface Spread {
   readonly max: number;
 }
 
-/** Runs ours and bare in turn, `rounds` times after one warm-up. */
+/** Medians over the rounds; the ratio is taken round by round, so that a machine that slows down hurts all alike. */
+export interface Result {
+  readonly name: string;
+  readonly unit: string;
+  readonly ours: number;
+  readonly rivals: readonly {
+    readonly name: string;
+    readonly figure: number;
+    readonly ratio: Spread;
+    readonly mark?: Mark;
+    /** Absent without a mark. */
+    readonly kept?: boolean;
+  }[];
+}
+
+/** Runs ours and the rivals in turn, `rounds` times after one warm-up, each round beginning with another of them. */
 export async function compare(comparison: Comparison, rounds: number): Promise<Result> {
-  const { name, unit, mark, ours, bare } = comparison;
-  await ours();
-  await bare?.();
-  const figures: { ours: number; bare: number }[] = [];
+  const { name, unit, ours, rivals = [] } = comparison;
+  const runs = [ours, ...rivals.map((rival) => rival.run)];
+  for (const run of runs) await run();
+  const figures: number[][] = runs.map(() => []);
   for (let round = 0; round < rounds; round++) {
-    // Who goes first changes, so that neither always runs on what the other left behind.
-    const first = round % 2 === 0 ? await ours() : ((await bare?.()) ?? 0);
-    const second = round % 2 === 0 ? ((await bare?.()) ?? 0) : await ours();
-    figures.push(round % 2 === 0 ? { ours: first, bare: second } : { ours: second, bare: first });
+    for (let turn = 0; turn < runs.length; turn++) {
+      const who = (round + turn) % runs.length;
+      figures[who]?.push((await runs[who]?.()) ?? Number.NaN);
+    }
   }
+  const [mine = [], ...theirs] = figures;
+  const median = spread(mine).median;
   return {
     name,
     unit,
-    mark,
-    ours: spread(figures.map((figure) => figure.ours)).median,
-    bare: bare && spread(figures.map((figure) => figure.bare)).median,
-    ratio: bare && spread(figures.map((figure) => figure.ours / figure.bare)),
+    ours: median,
+    rivals: rivals.map((rival, at) => {
+      const his = theirs[at] ?? [];
+      const ratio = spread(mine.map((figure, round) => figure / (his[round] ?? Number.NaN)));
+      const figure = spread(his).median;
+      const { mark } = rival;
+      if (mark === undefined) return { name: rival.name, figure, ratio };
+      return {
+        name: rival.name,
+        figure,
+        ratio,
+        mark,
+        kept: keeps(mark, ratio.median, median - figure),
+      };
+    }),
   };
+}
+
+function keeps(mark: Mark, ratio: number, difference: number): boolean {
+  if ('atLeast' in mark) return ratio >= mark.atLeast;
+  if ('atMost' in mark) return ratio <= mark.atMost;
+  return difference <= mark.over;
 }
 
 function spread(figures: readonly number[]): Spread {
   const sorted = figures.toSorted((a, b) => a - b);
-  const at = (share: number): number => sorted[Math.floor((sorted.length - 1) * share)] ?? Number.NaN;
+  const at = (share: number): number =>
+    sorted[Math.floor((sorted.length - 1) * share)] ?? Number.NaN;
   return { min: at(0), median: at(0.5), max: at(1) };
 }
 
-/** How often `step` runs in a second, measured for `ms`. */
-export async function perSecond(step: () => unknown, ms: number = 250): Promise<number> {
+/** How long one slice of a round lasts. */
+export const SLICE_MS = 400;
+
+/** How often `step` runs in a second. */
+export async function perSecond(step: () => unknown): Promise<number> {
   let count = 0;
   const start = performance.now();
   let now = start;
-  while (now - start < ms) {
+  while (now - start < SLICE_MS) {
     for (let i = 0; i < 20; i++) step();
     count += 20;
     now = performance.now();
@@ -77,12 +106,15 @@ export async function perSecond(step: () => unknown, ms: number = 250): Promise<
   return (count * 1000) / (now - start);
 }
 
-/** How often `step` ends in a second with `inFlight` of it under way, measured for `ms`. */
-export async function perSecondAsync(step: () => Promise<unknown>, inFlight: number, ms: number = 700): Promise<number> {
+/** How often `step` ends in a second with `inFlight` of it under way. */
+export async function perSecondAsync(
+  step: () => Promise<unknown>,
+  inFlight: number,
+): Promise<number> {
   let count = 0;
   const start = performance.now();
   const worker = async (): Promise<void> => {
-    while (performance.now() - start < ms) {
+    while (performance.now() - start < SLICE_MS) {
       await step();
       count++;
     }

@@ -1,51 +1,88 @@
+import { constants } from 'node:crypto';
 import { once } from 'node:events';
 import * as https from 'node:https';
 import type { AddressInfo } from 'node:net';
-import type { SecureContextOptions } from 'node:tls';
+import { createSecureContext, type SecureContextOptions } from 'node:tls';
 import type { Identity, X509Snapshot, X509Svid } from 'agent-spiffe';
 import { X509Bundles } from 'agent-spiffe';
 import { createAgent, createDispatcher, createFetch, createServer } from 'agent-spiffe/http';
-import { TestCa } from 'agent-spiffe/testing';
+import type { TestCa } from 'agent-spiffe/testing';
 import { Agent as UndiciAgent, fetch as undiciFetch, request as undiciRequest } from 'undici';
+import type { GoSpiffe } from './go.js';
+import { CLIENT, IN_FLIGHT, type Material, SERVER } from './material.js';
 import { type Comparison, perSecondAsync } from './rounds.js';
 
-const SERVER = 'spiffe://example.org/tools/search';
-const CLIENT = 'spiffe://example.org/agents/researcher';
-const IN_FLIGHT = 8;
-
 /** Handshakes and requests, both ends in this process; the bare column uses the same certificates, and verifies both ends too. */
-export async function tlsComparisons(): Promise<{ comparisons: Comparison[]; close(): Promise<void> }> {
-  const ca = TestCa.create('example.org');
+export async function tlsComparisons(
+  { ca, server, client }: Material,
+  go: GoSpiffe | undefined,
+): Promise<{ comparisons: Comparison[]; close(): Promise<void> }> {
   const bundles = X509Bundles.of(ca.bundle);
-  const [server, client] = [ca.issue(SERVER), ca.issue(CLIENT)];
-  const ours = createServer(identityOf(server, bundles), { allow: CLIENT }, (_req, res) => res.end('ok'));
-  const bare = https.createServer({ ...bareOptions(server, ca), requestCert: true }, (_req, res) => res.end('ok'));
+  const ours = createServer(identityOf(server, bundles), { allow: CLIENT }, (_req, res) =>
+    res.end('ok'),
+  );
+  const bare = https.createServer({ ...bareOptions(server, ca), requestCert: true }, (_req, res) =>
+    res.end('ok'),
+  );
   const [oursPort, barePort] = [await listen(ours), await listen(bare)];
-  const [oursOrigin, bareOrigin] = [`https://127.0.0.1:${oursPort}`, `https://127.0.0.1:${barePort}`];
+  const [oursOrigin, bareOrigin] = [
+    `https://127.0.0.1:${oursPort}`,
+    `https://127.0.0.1:${barePort}`,
+  ];
   const me = identityOf(client, bundles);
   const options = { peers: { [oursOrigin]: SERVER } };
 
   const oursOnce = createAgent(me, { ...options, keepAlive: false });
-  const bareOnce = new https.Agent({ ...bareClient(client, ca), keepAlive: false, maxCachedSessions: 0 });
+  const bareOnce = new https.Agent({
+    secureContext: createSecureContext(bareOptions(client, ca)),
+    checkServerIdentity: () => undefined,
+    keepAlive: false,
+    maxCachedSessions: 0,
+  });
   const oursAgent = createAgent(me, options);
   const bareAgent = new https.Agent({ ...bareClient(client, ca), keepAlive: true });
   const oursFetch = createFetch(me, options);
   const oursDispatcher = createDispatcher(me, options);
   const bareDispatcher = new UndiciAgent({ connect: bareClient(client, ca) });
 
-  const comparison = (name: string, oursStep: () => Promise<unknown>, bareStep: () => Promise<unknown>): Comparison => ({
+  const comparison = (
+    name: string,
+    oursStep: () => Promise<unknown>,
+    bareStep: () => Promise<unknown>,
+    op?: 'handshake' | 'request',
+  ): Comparison => ({
     name: `${name}, ${IN_FLIGHT} in flight`,
     unit: '/s',
-    mark: { atLeast: 0.95 },
     ours: () => perSecondAsync(oursStep, IN_FLIGHT),
-    bare: () => perSecondAsync(bareStep, IN_FLIGHT),
+    rivals: [
+      { name: 'bare', mark: { atLeast: 0.95 }, run: () => perSecondAsync(bareStep, IN_FLIGHT) },
+      ...(go && op ? [go.rival(op)] : []),
+    ],
   });
   return {
     comparisons: [
-      comparison('handshake and one request over https.Agent', () => get(oursOrigin, oursOnce), () => get(bareOrigin, bareOnce)),
-      comparison('keep-alive request over https.Agent', () => get(oursOrigin, oursAgent), () => get(bareOrigin, bareAgent)),
-      comparison('keep-alive request by undici.request', () => requestText(oursOrigin, oursDispatcher), () => requestText(bareOrigin, bareDispatcher)),
-      comparison('keep-alive request by fetch', () => text(oursFetch(oursOrigin)), () => text(undiciFetch(bareOrigin, { dispatcher: bareDispatcher }))),
+      comparison(
+        'handshake and one request over https.Agent',
+        () => get(oursOrigin, oursOnce),
+        () => get(bareOrigin, bareOnce),
+        'handshake',
+      ),
+      comparison(
+        'keep-alive request over https.Agent',
+        () => get(oursOrigin, oursAgent),
+        () => get(bareOrigin, bareAgent),
+        'request',
+      ),
+      comparison(
+        'keep-alive request by undici.request',
+        () => requestText(oursOrigin, oursDispatcher),
+        () => requestText(bareOrigin, bareDispatcher),
+      ),
+      comparison(
+        'keep-alive request by fetch',
+        () => text(oursFetch(oursOrigin)),
+        () => text(undiciFetch(bareOrigin, { dispatcher: bareDispatcher })),
+      ),
     ],
     close: async () => {
       await Promise.all([oursFetch.close(), oursDispatcher.close(), bareDispatcher.close()]);
@@ -80,11 +117,16 @@ function bareOptions(svid: X509Svid, ca: TestCa): SecureContextOptions {
     key: svid.privateKey.export({ type: 'pkcs8', format: 'pem' }),
     cert: svid.certificates.map(pem).join(''),
     ca: pem(ca.bundleDer),
+    // Resumption is off in both columns.
+    secureOptions: constants.SSL_OP_NO_TICKET,
   };
 }
 
 /** OpenSSL verifies the chain; the name is not looked at, since an SVID has none. */
-function bareClient(svid: X509Svid, ca: TestCa): SecureContextOptions & { checkServerIdentity: () => undefined } {
+function bareClient(
+  svid: X509Svid,
+  ca: TestCa,
+): SecureContextOptions & { checkServerIdentity: () => undefined } {
   return { ...bareOptions(svid, ca), checkServerIdentity: () => undefined };
 }
 
@@ -104,7 +146,10 @@ function get(origin: string, agent: https.Agent): Promise<void> {
   });
 }
 
-async function requestText(origin: string, dispatcher: UndiciAgent | ReturnType<typeof createDispatcher>): Promise<string> {
+async function requestText(
+  origin: string,
+  dispatcher: UndiciAgent | ReturnType<typeof createDispatcher>,
+): Promise<string> {
   const { body } = await undiciRequest(origin, { dispatcher });
   return await body.text();
 }

@@ -13,6 +13,8 @@ export {
   type PeerPredicate,
   type PeerRule,
   parsePeerRule,
+  UNAUTHENTICATED_CLIENTS,
+  WEB_PKI,
 } from './identity/peer-rule.js';
 export type {
   BoundFetch,
@@ -25,7 +27,10 @@ export type {
   JwtVerifyOptions,
   Peer,
   SourceState,
+  Verifier,
   X509BundleSet,
+  X509BundleSnapshot,
+  X509BundleSource,
   X509Snapshot,
   X509Source,
 } from './identity/source.js';
@@ -36,10 +41,18 @@ export { X509Bundles } from './identity/x509/bundles.js';
 export { X509Svid } from './identity/x509/svid.js';
 export { verifyX509Svid } from './identity/x509/verify.js';
 export type { Logger } from './log.js';
-export { Workload, type WorkloadOptions } from './sources/workload.js';
+export {
+  type BundleSnapshot,
+  BundleSource,
+  type BundleSourceOptions,
+} from './sources/bundle-source.js';
+export type { SvidFileNames } from './sources/files/names.js';
+export { SvidFileWriter, type SvidFileWriterOptions } from './sources/files/writer.js';
+export { Workload, type WorkloadFilesOptions, type WorkloadOptions } from './sources/workload.js';
 export {
   parseWorkloadApiAddress,
   type WorkloadApiAddress,
 } from './sources/workload-api/address.js';
 export type { WorkloadLimits } from './sources/workload-api/limits.js';
 export type { X509SvidPick } from './sources/workload-api/pick.js';
+export type { JwtValidateOptions, JwtValidation, WorkloadJwt } from './sources/workload-jwt.js';

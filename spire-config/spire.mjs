@@ -20,12 +20,15 @@ import { DEADLINE_MS, end, freePort, recordPid, until } from './processes.mjs';
  * @property {Readonly<Record<string, string>>} federated_bundles - by the trust domain's SPIFFE ID.
  */
 
+/** Where the configuration of the demo is. */
+export const CONFIGURATIONS = fileURLToPath(new URL('.', import.meta.url));
+
 /** The ID that every agent which joins gets beside its own: the parent of the entries, the same after each start. */
 const HOST = 'host';
 
 /**
- * One SPIRE server with one agent that joined it, all state in one directory, run with `server.conf` and `agent.conf`
- * as they stand beside this file. Processes are known by their pid files, so that another program can end them.
+ * One SPIRE server with one agent that joined it, all state in one directory, run with `server.conf` and `agent.conf`.
+ * Processes are known by their pid files, so that another program can end them.
  */
 export class Spire {
   /** @type {import('./binaries.mjs').SpireBinaries} */
@@ -36,6 +39,8 @@ export class Spire {
   #trustDomain;
   /** @type {boolean} */
   #ends;
+  /** @type {string} */
+  #configurations;
   /** @type {number | undefined} */
   #port;
 
@@ -45,12 +50,20 @@ export class Spire {
    * @param {string} options.directory - exists, belongs to this user alone, and is short: SPIRE's sockets lie in it.
    * @param {string} [options.trustDomain] - `example.org` unless given.
    * @param {boolean} [options.ends] - ends with this process, by force; false unless given: it lives on.
+   * @param {string} [options.configurations] - where `server.conf` and `agent.conf` are; beside this file unless given.
    */
-  constructor({ binaries, directory, trustDomain = 'example.org', ends = false }) {
+  constructor({
+    binaries,
+    directory,
+    trustDomain = 'example.org',
+    ends = false,
+    configurations = CONFIGURATIONS,
+  }) {
     this.#binaries = binaries;
     this.#directory = directory;
     this.#trustDomain = trustDomain;
     this.#ends = ends;
+    this.#configurations = configurations;
   }
 
   /** The Workload API, as `SPIFFE_ENDPOINT_SOCKET` wants it. */
@@ -154,7 +167,14 @@ export class Spire {
     const output = openSync(log, 'a', 0o600);
     const child = spawn(
       this.#binaries[role],
-      ['run', '-config', configuration(role), '-trustDomain', this.#trustDomain, ...args],
+      [
+        'run',
+        '-config',
+        join(this.#configurations, `${role}.conf`),
+        '-trustDomain',
+        this.#trustDomain,
+        ...args,
+      ],
       { cwd: this.#directory, detached: !this.#ends, stdio: ['ignore', output, output] },
     );
     closeSync(output);
@@ -209,11 +229,6 @@ export class Spire {
       child.stdin?.on('error', () => {}).end(input);
     });
   }
-}
-
-/** @param {Role} role */
-function configuration(role) {
-  return fileURLToPath(new URL(`${role}.conf`, import.meta.url));
 }
 
 /** @param {string} log */

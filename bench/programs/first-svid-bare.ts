@@ -1,7 +1,10 @@
 /** The least that a program on grpc-js does for the same: one call, the bytes looked at, nothing verified. */
 import { Client, credentials, Metadata } from '@grpc/grpc-js';
 
-const client = new Client(process.env['SPIFFE_ENDPOINT_SOCKET'] ?? '', credentials.createInsecure());
+const client = new Client(
+  process.env['SPIFFE_ENDPOINT_SOCKET'] ?? '',
+  credentials.createInsecure(),
+);
 const metadata = new Metadata();
 metadata.set('workload.spiffe.io', 'true');
 const stream = client.makeServerStreamRequest(

@@ -1,5 +1,5 @@
 import { SpiffeError } from '../errors.js';
-import type { PeerRule } from '../identity/peer-rule.js';
+import type { PeerRule, WEB_PKI } from '../identity/peer-rule.js';
 import type { BoundFetch, BoundRequestInit, BoundResponse } from '../identity/source.js';
 import type { JsonRecord } from '../internal/json.js';
 import { quote } from '../internal/quote.js';
@@ -99,7 +99,9 @@ export function taskFetch(task: TaskCore, tool: Tool | undefined): BoundFetch {
     );
     return response as BoundResponse;
   };
-  return Object.assign(send, { peerRule: (url: string | URL): PeerRule => needed().peerRule(url) });
+  return Object.assign(send, {
+    peerRule: (url: string | URL): PeerRule | typeof WEB_PKI => needed().peerRule(url),
+  });
 }
 
 function argumentsOf(url: string | URL, init: BoundRequestInit): Record<string, unknown> {

@@ -9,6 +9,23 @@ import { SpiffeId } from './spiffe-id.js';
  */
 export const ANY_SPIFFE_ID: unique symbol = Symbol('agent-spiffe: any SPIFFE ID');
 
+/**
+ * In place of a rule, for one origin among a client's `peers`: whoever answers there shows a certificate of the web's
+ * for that host name, and no SPIFFE ID. It is for public services such as the API of a model's provider. Nothing of our
+ * own identity is shown there, but for a JWT-SVID where the binding says `jwtAudience`. No server takes it, and it stands
+ * in no list.
+ */
+export const WEB_PKI: unique symbol = Symbol('agent-spiffe: a certificate of the web');
+
+/**
+ * In place of a rule, for a server alone: anyone is let in. A client that shows a certificate must still pass with it,
+ * as one with {@link ANY_SPIFFE_ID} would; one that shows none is nobody, and `peerOf` throws for it. No client takes
+ * it, and it stands in no list.
+ */
+export const UNAUTHENTICATED_CLIENTS: unique symbol = Symbol(
+  'agent-spiffe: clients that show no SVID',
+);
+
 /** Answers whether a peer with this verified ID is accepted. */
 export type PeerPredicate = (id: SpiffeId) => boolean;
 
@@ -81,6 +98,13 @@ function strict(rule: PeerPredicate): PeerPredicate {
 
 function parseOne(rule: string | SpiffeId): PeerPredicate {
   if (rule instanceof SpiffeId) return (id) => id.equals(rule);
+  const given: unknown = rule;
+  if (given === WEB_PKI)
+    throw invalid(
+      'WEB_PKI is about no SPIFFE ID; it stands alone, as the rule for one origin among the peers of a client',
+    );
+  if (given === UNAUTHENTICATED_CLIENTS)
+    throw invalid('UNAUTHENTICATED_CLIENTS stands alone, as what a server allows');
   if (typeof rule !== 'string') {
     throw invalid(
       `${quote(rule)} is none of: a SPIFFE ID, a pattern, a list of these, ANY_SPIFFE_ID, a function`,

@@ -1,4 +1,8 @@
+import type { JwtSvid } from './jwt/svid.js';
 import type { Peer } from './source.js';
+
+/** In place of a peer, on a connection whose other end showed no certificate at a gate that asks for none. */
+export const NOBODY: unique symbol = Symbol('agent-spiffe: nobody');
 
 const PEER = Symbol('agent-spiffe: the verified peer');
 
@@ -6,11 +10,27 @@ const PEER = Symbol('agent-spiffe: the verified peer');
  * Puts the verified peer on a connection, once and for all: a second call for the same one throws a `TypeError`.
  * A symbol and not a WeakMap, since http2 hands out proxies of its socket, which pass properties on but are no key.
  */
-export function capturePeer(connection: object, peer: Peer): void {
-  Object.defineProperty(connection, PEER, { value: Object.freeze(peer) });
+export function capturePeer(connection: object, peer: Peer | typeof NOBODY): void {
+  const value =
+    peer === NOBODY
+      ? NOBODY
+      : Object.freeze({ id: peer.id, chain: Object.freeze([...peer.chain]) });
+  Object.defineProperty(connection, PEER, { value });
 }
 
-/** The peer that the gate put on this connection, or on the one that it is a proxy of. */
-export function capturedPeer(connection: object): Peer | undefined {
-  return (connection as { readonly [PEER]?: Peer })[PEER];
+/** What the gate put on this connection, or on the one that it is a proxy of; `undefined` when it passed no gate. */
+export function capturedPeer(connection: object): Peer | typeof NOBODY | undefined {
+  return (connection as { readonly [PEER]?: Peer | typeof NOBODY })[PEER];
+}
+
+const TOKEN = Symbol('agent-spiffe: the verified JWT-SVID');
+
+/** Puts the JWT-SVID of a request on it, once that is verified. */
+export function captureJwt(request: object, svid: JwtSvid): void {
+  Object.defineProperty(request, TOKEN, { value: svid, configurable: true });
+}
+
+/** What was verified of this request, or of the one that it is a proxy of. */
+export function capturedJwt(request: object): JwtSvid | undefined {
+  return (request as { readonly [TOKEN]?: JwtSvid })[TOKEN];
 }

@@ -1,7 +1,7 @@
 import type { JwtBundle } from './jwt/bundle.js';
 import type { JwtSvid } from './jwt/svid.js';
 import type { VerifyJwtOptions } from './jwt/verify.js';
-import type { PeerRule } from './peer-rule.js';
+import type { PeerRule, WEB_PKI } from './peer-rule.js';
 import type { SpiffeId } from './spiffe-id.js';
 import type { TrustDomain } from './trust-domain.js';
 import type { X509Bundle } from './x509/bundle.js';
@@ -22,6 +22,8 @@ export type SourceState = 'pending' | 'ready' | 'stale' | 'revoked' | 'failed' |
 /** Where a verifier finds the bundle of a trust domain; `undefined` means: not trusted. */
 export interface X509BundleSet {
   get(trustDomain: TrustDomain | string): X509Bundle | undefined;
+  /** All of them, where the set can be listed. */
+  [Symbol.iterator]?(): Iterator<X509Bundle>;
 }
 
 /** Where a verifier finds the JWT bundle of a trust domain; `undefined` means: not trusted. */
@@ -29,21 +31,36 @@ export interface JwtBundleSet {
   get(trustDomain: TrustDomain | string): JwtBundle | undefined;
 }
 
-/** One immutable state of a source. */
-export interface X509Snapshot {
+/** One immutable state of a source of bundles. */
+export interface X509BundleSnapshot {
   /** Grows by one with each change; a reader that sees a gap has missed the ones between, which no longer hold. */
   readonly sequence: number;
   readonly state: SourceState;
+  readonly bundles: X509BundleSet;
+}
+
+/** One immutable state of a source. */
+export interface X509Snapshot extends X509BundleSnapshot {
   /** The identity picked; `undefined` while there is none. */
   readonly svid: X509Svid | undefined;
   /** All identities, in the issuer's order. */
   readonly svids: readonly X509Svid[];
+}
+
+/** A source of the bundles that verify X.509-SVIDs of others, for a process that need not have one of its own. */
+export interface X509BundleSource {
+  readonly state: SourceState;
+  /** The bundles of the newest state; empty once closed, revoked or failed. */
   readonly bundles: X509BundleSet;
+  /**
+   * The states of this source, the present one first. Each caller has a cursor of its own; a slow one gets the
+   * newest state, not every one. Ends after the state `closed` or `failed`; an abort ends it with the signal's reason.
+   */
+  updates(options?: { readonly signal?: AbortSignal }): AsyncIterable<X509BundleSnapshot>;
 }
 
 /** A source of X.509-SVIDs and of the bundles that verify a peer's. */
-export interface X509Source {
-  readonly state: SourceState;
+export interface X509Source extends X509BundleSource {
   /**
    * The identity to use now. Never waits.
    *
@@ -53,12 +70,6 @@ export interface X509Source {
   svid(): X509Svid;
   /** All identities, in the issuer's order; throws as {@link X509Source.svid} does. */
   svids(): readonly X509Svid[];
-  /** The bundles of the newest state; empty once closed, revoked or failed. */
-  readonly bundles: X509BundleSet;
-  /**
-   * The states of this source, the present one first. Each caller has a cursor of its own; a slow one gets the
-   * newest state, not every one. Ends after the state `closed` or `failed`; an abort ends it with the signal's reason.
-   */
   updates(options?: { readonly signal?: AbortSignal }): AsyncIterable<X509Snapshot>;
 }
 
@@ -107,6 +118,14 @@ export interface Identity {
   readonly jwt?: JwtSource;
 }
 
+/**
+ * Whom this process can verify, without an identity of its own: a client verifies servers by it and shows them no
+ * certificate. That its `x509` has no `svid` is what tells it from an {@link Identity}.
+ */
+export interface Verifier {
+  readonly x509: X509BundleSource;
+}
+
 /** The part of a response that every fetch gives, whichever library made it. */
 export interface BoundResponse {
   readonly status: number;
@@ -129,11 +148,11 @@ export interface BoundRequestInit {
 export interface BoundFetch {
   (url: string | URL, init?: BoundRequestInit): Promise<BoundResponse>;
   /**
-   * The rule for whoever answers at this URL, known before anything is sent.
+   * The rule for whoever answers at this URL, known before anything is sent; `WEB_PKI` where no SPIFFE ID is expected.
    *
    * @throws SpiffeError `ERR_SPIFFE_TARGET_NOT_BOUND` or `ERR_SPIFFE_TARGET_INSECURE`, as the request would.
    */
-  peerRule(url: string | URL): PeerRule;
+  peerRule(url: string | URL): PeerRule | typeof WEB_PKI;
 }
 
 /** Who is at the other end of a connection, as verified when it was made. */

@@ -89,7 +89,6 @@ export class DerReader {
       const count = length & 0x7f;
       if (count === 0) throw new DerError(`${what} has an indefinite length`);
       if (count > 3) throw new DerError(`${what} is longer than 16 MiB`);
-      if (body + count > end) throw new DerError(`${what} is cut off`);
       length = 0;
       for (let i = 0; i < count; i++) length = (length << 8) | (bytes[body + i] as number);
       body += count;
@@ -152,13 +151,19 @@ export function readInteger(element: Der, what: string): Uint8Array {
   return element.content;
 }
 
-/** A small non-negative INTEGER. */
-export function readCount(element: Der, what: string): number {
+/** The octets of an INTEGER that is not negative, without the zero that only keeps its sign. */
+export function readUnsigned(element: Der, what: string): Uint8Array {
   const content = readInteger(element, what);
-  if ((content[0] as number) >= 0x80 || content.length > 4)
-    throw new DerError(`${what} is negative or too large`);
+  if ((content[0] as number) >= 0x80) throw new DerError(`${what} is negative`);
+  return content.length > 1 && content[0] === 0 ? content.subarray(1) : content;
+}
+
+/** A small INTEGER that is not negative: 32 bits at most. */
+export function readCount(element: Der, what: string): number {
+  const octets = readUnsigned(element, what);
+  if (octets.length > 4) throw new DerError(`${what} is too large`);
   let value = 0;
-  for (const byte of content) value = value * 256 + byte;
+  for (const octet of octets) value = value * 256 + octet;
   return value;
 }
 
@@ -172,29 +177,28 @@ export function readOctetBits(element: Der, what: string): Uint8Array {
 
 /** A BIT STRING of named bits, bit 0 in the least significant place; at most 16 bits are looked at. */
 export function readNamedBits(element: Der, what: string): number {
-  const { bytes, body, length } = element;
-  const unused = bytes[body] as number;
-  const last = bytes[element.end - 1] as number;
-  // X.690 §11.2: unused bits are zero; §11.2.2: trailing zero bits of a named list are left off.
-  if (
-    length < 1 ||
-    unused > 7 ||
-    (length === 1
-      ? unused !== 0
-      : (last & ((1 << unused) - 1)) !== 0 || ((last >> unused) & 1) === 0)
-  ) {
-    throw new DerError(`${what} is not a DER list of named bits`);
-  }
+  const { content } = element;
+  // Without content not even the count of unused bits is there.
+  const unused = content[0] ?? 8;
+  const octets = content.subarray(1);
+  const last = octets.at(-1);
+  // X.690 §11.2: unused bits are zero; §11.2.2: so is no bit before them, since trailing zeros are left off.
+  const wrong = last === undefined ? unused !== 0 : (last & ((2 << unused) - 1)) !== 1 << unused;
+  if (unused > 7 || wrong) throw new DerError(`${what} is not a DER list of named bits`);
   let value = 0;
-  for (let bit = 0; bit < Math.min((length - 1) * 8, 16); bit++) {
-    if (((bytes[body + 1 + (bit >> 3)] as number) >> (7 - (bit & 7))) & 1) value |= 1 << bit;
+  for (let bit = 0; bit < 16; bit++) {
+    if (((octets[bit >> 3] ?? 0) >> (7 - (bit & 7))) & 1) value |= 1 << bit;
   }
   return value;
 }
 
+/** No identifier in use is longer, and none may fill a message. */
+const LONGEST_OID = 64;
+
 /** An OBJECT IDENTIFIER in dotted form. */
 export function readOid(element: Der, what: string): string {
   const { bytes, body, end } = element;
+  if (element.length > LONGEST_OID) throw new DerError(`${what} is too long`);
   let text = '';
   let value = 0;
   let fresh = true;
@@ -244,16 +248,8 @@ export function readTime(element: Der, what: string): number {
   ];
   const date = new Date(0);
   date.setUTCFullYear(year, month - 1, day);
-  date.setUTCHours(hour, minute, second);
-  // A day that does not exist comes back as another one.
-  if (
-    date.getUTCMonth() !== month - 1 ||
-    date.getUTCDate() !== day ||
-    date.getUTCHours() !== hour ||
-    date.getUTCMinutes() !== minute ||
-    date.getUTCSeconds() !== second
-  ) {
+  // A day or month that does not exist comes back in another month.
+  if (date.getUTCMonth() !== month - 1 || hour > 23 || minute > 59 || second > 59)
     throw new DerError(`${what} is not a time that exists`);
-  }
-  return date.getTime();
+  return date.setUTCHours(hour, minute, second);
 }

@@ -4,10 +4,13 @@ import type { SpiffeId } from '../identity/spiffe-id.js';
 import { SYSTEM_CLOCK } from '../internal/clock.js';
 import { quote } from '../internal/quote.js';
 import { type Logger, SILENT } from '../log.js';
+import type { SvidFileNames } from './files/names.js';
+import type { OpenedFiles } from './files/open.js';
 import { describeAddress, resolveWorkloadApiAddress } from './workload-api/address.js';
 import { resolveLimits, type WorkloadLimits } from './workload-api/limits.js';
 import type { OpenedWorkload, OpenSettings } from './workload-api/open.js';
 import type { X509SvidPick } from './workload-api/pick.js';
+import type { WorkloadJwt } from './workload-jwt.js';
 
 /** Options of {@link Workload.open}. */
 export interface WorkloadOptions {
@@ -25,17 +28,33 @@ export interface WorkloadOptions {
   readonly logger?: Logger;
 }
 
+/** Options of {@link Workload.openFiles}. */
+export interface WorkloadFilesOptions {
+  /** What the files are called. Default: as `SvidFileNames` says. */
+  readonly names?: Partial<SvidFileNames>;
+  /** How often to look for changes of which the system does not tell, in milliseconds. Default: 10 000. */
+  readonly pollMs?: number;
+  /** How long to wait for the first identity, in milliseconds. Default: 30 000. */
+  readonly timeoutMs?: number;
+  /** Ends the wait for the first identity; later it does nothing. */
+  readonly signal?: AbortSignal;
+  /** Default: says nothing. A pino logger fits. */
+  readonly logger?: Logger;
+}
+
 /**
  * This process as a SPIFFE workload: its X.509 identity and the bundles that verify others, kept new by a stream from
- * the Workload API. The stream keeps the process running until {@link Workload.close}.
+ * the Workload API, or from files. That keeps the process running until {@link Workload.close}.
  */
 export class Workload implements Identity {
   readonly x509: X509Source;
   readonly #address: string;
+  readonly #jwt: OpenedWorkload['jwt'] | undefined;
   readonly #close: () => void;
 
-  private constructor(address: string, opened: OpenedWorkload) {
+  private constructor(address: string, opened: OpenedWorkload | OpenedFiles) {
     this.x509 = opened.x509;
+    this.#jwt = 'jwt' in opened ? opened.jwt : undefined;
     this.#address = address;
     this.#close = opened.close;
   }
@@ -54,6 +73,35 @@ export class Workload implements Identity {
     // grpc-js takes longer to load than everything else here: only who opens a workload pays for it.
     const { openWorkload } = await import('./workload-api/open.js');
     return new Workload(describeAddress(settings.address), await openWorkload(settings));
+  }
+
+  /**
+   * The same from PEM files, as spiffe-helper and `SvidFileWriter` write them: the SVID, its key in PKCS#8, the bundle
+   * of its trust domain alone, and a directory with a bundle for each federated one. They may be replaced at any time,
+   * singly or by a swap of the link `..data` as Kubernetes does it: only what fits together is taken up. While they are
+   * gone or do not fit, the state is `stale` and the last good ones serve until they expire. There are no JWT-SVIDs in
+   * files: `jwt` throws.
+   *
+   * A key that others may read is warned of, once, and used: a volume of Kubernetes is often mounted so.
+   *
+   * @throws SpiffeError `ERR_SPIFFE_OPTION_INVALID` before anything is read; `ERR_SPIFFE_OPEN_TIMEOUT`, whose message
+   * says which file is missing or what is wrong with it. On abort the signal's reason.
+   */
+  static async openFiles(directory: string, options: WorkloadFilesOptions = {}): Promise<Workload> {
+    const wait = resolveWait(options, 'a workload from files');
+    options.signal?.throwIfAborted();
+    const { openFiles } = await import('./files/open.js');
+    const opened = await openFiles(directory, { ...options, ...wait, clock: SYSTEM_CLOCK });
+    return new Workload(opened.directory, opened);
+  }
+
+  /** Its JWT-SVIDs, and the bundles that verify those of others; their stream is opened the first time. */
+  get jwt(): WorkloadJwt {
+    if (this.#jwt !== undefined) return this.#jwt.start();
+    throw new SpiffeError(
+      'ERR_SPIFFE_OPTION_INVALID',
+      `cannot give JWT-SVIDs: there are none in the files of ${this.#address}; open the workload with Workload.open`,
+    );
   }
 
   /** The SPIFFE ID of the identity in use; throws as `x509.svid()` does while there is none. */
@@ -86,28 +134,51 @@ export class Workload implements Identity {
 }
 
 function resolve(options: WorkloadOptions): OpenSettings {
-  const { address, pick, timeoutMs = 30_000, signal, limits, logger = SILENT } = options;
+  const { pick } = options;
   if (pick !== undefined && typeof pick !== 'function' && (typeof pick !== 'string' || pick === ''))
-    throw invalid('pick is the hint of an identity, which is not empty, or a function');
-  if (typeof timeoutMs !== 'number' || !(timeoutMs > 0))
     throw invalid(
-      `timeoutMs is a number of milliseconds above 0, not ${typeof timeoutMs === 'number' ? timeoutMs : quote(timeoutMs)}`,
+      'a workload',
+      'pick is the hint of an identity, which is not empty, or a function',
     );
-  for (const method of ['debug', 'info', 'warn', 'error'] as const) {
-    if (typeof logger[method] !== 'function')
-      throw invalid(`the logger has no method ${method}; it needs debug, info, warn and error`);
-  }
+  return { ...resolveConnection(options, 'a workload'), pick };
+}
+
+/** What every source that is opened takes, judged; `what` it is, for messages. */
+export function resolveConnection(
+  options: Omit<WorkloadOptions, 'pick'>,
+  what: string,
+): Omit<OpenSettings, 'pick'> {
+  const { address, signal, limits } = options;
   return {
+    ...resolveWait(options, what),
     address: resolveWorkloadApiAddress(address),
-    pick,
-    timeoutMs,
     signal,
     limits: resolveLimits(limits),
-    logger,
     clock: SYSTEM_CLOCK,
   };
 }
 
-function invalid(why: string): SpiffeError {
-  return new SpiffeError('ERR_SPIFFE_OPTION_INVALID', `cannot open a workload: ${why}`);
+/** What whoever waits for a first state takes, judged. */
+export function resolveWait(
+  options: { readonly timeoutMs?: number; readonly logger?: Logger },
+  what: string,
+): { readonly timeoutMs: number; readonly logger: Logger } {
+  const { timeoutMs = 30_000, logger = SILENT } = options;
+  if (typeof timeoutMs !== 'number' || !(timeoutMs > 0))
+    throw invalid(
+      what,
+      `timeoutMs is a number of milliseconds above 0, not ${typeof timeoutMs === 'number' ? timeoutMs : quote(timeoutMs)}`,
+    );
+  for (const method of ['debug', 'info', 'warn', 'error'] as const) {
+    if (typeof logger[method] !== 'function')
+      throw invalid(
+        what,
+        `the logger has no method ${method}; it needs debug, info, warn and error`,
+      );
+  }
+  return { timeoutMs, logger };
+}
+
+function invalid(what: string, why: string): SpiffeError {
+  return new SpiffeError('ERR_SPIFFE_OPTION_INVALID', `cannot open ${what}: ${why}`);
 }

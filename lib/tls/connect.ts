@@ -1,29 +1,33 @@
 import { isIP } from 'node:net';
-import { type TLSSocket, connect as tlsConnect } from 'node:tls';
+import { type ConnectionOptions, type TLSSocket, connect as tlsConnect } from 'node:tls';
 import { SpiffeError } from '../errors.js';
 import { capturePeer } from '../identity/peer.js';
-import type { Identity } from '../identity/source.js';
-import type { SpiffeId } from '../identity/spiffe-id.js';
+import type { Identity, Verifier, X509BundleSource, X509Source } from '../identity/source.js';
+import type { X509Svid } from '../identity/x509/svid.js';
 import { holdConnection } from './connections.js';
-import { secureContextOf } from './context.js';
+import { anonymousContext, secureContextOf } from './context.js';
 import { checkPeer } from './gate.js';
 import { codeOf, explainRefusal, isRefusalAlert, refusedByPeer } from './refusal.js';
 import type { Rule } from './rule.js';
 
-/** Options of {@link connect}. */
-export interface ConnectOptions {
+/** How a connection is opened, whoever verifies the other end. */
+export interface DialOptions {
   readonly host: string;
   readonly port: number;
-  /** Who must answer. */
-  readonly rule: Rule;
-  /** The name sent as SNI. Default: `host`, unless it is an IP address. It plays no part in the verification. */
-  readonly servername?: string;
   /** Protocols offered by ALPN, the preferred one first. Default: none. */
   readonly alpn?: readonly string[];
   /** For TCP and TLS together, in milliseconds. Default: 10 000. */
   readonly timeoutMs?: number;
   /** Ends the attempt, which then rejects with the signal's reason; the connection itself lives on its own. */
   readonly signal?: AbortSignal;
+}
+
+/** Options of {@link connect}. */
+export interface ConnectOptions extends DialOptions {
+  /** Who must answer. */
+  readonly rule: Rule;
+  /** The name sent as SNI. Default: `host`, unless it is an IP address. It plays no part in the verification. */
+  readonly servername?: string;
 }
 
 export const DEFAULT_CONNECT_TIMEOUT_MS = 10_000;
@@ -34,50 +38,80 @@ const PROBE_AFTER_MS = 60_000;
  * judged by the newest bundles and by `rule` before a byte of the application is written or read. The verified peer
  * is captured on the socket. It is destroyed with `ERR_SPIFFE_TRUST_WITHDRAWN` when what it rests on is withdrawn.
  *
+ * @param identity - one that has no SVID of its own by its kind presents none; one that merely has none now throws.
  * @throws SpiffeError `ERR_SPIFFE_CONNECT_FAILED`, `ERR_SPIFFE_HANDSHAKE_TIMEOUT`, `ERR_SPIFFE_HANDSHAKE_FAILED`,
  * `ERR_SPIFFE_REFUSED_BY_PEER`; `ERR_SPIFFE_PEER_NO_CERTIFICATE`, `ERR_SPIFFE_PEER_NOT_ALLOWED`,
  * `ERR_SPIFFE_PEER_RULE_FAILED`; the codes of `verifyX509Svid`; and those of the source, when there is no usable SVID.
  */
-export async function connect(identity: Identity, options: ConnectOptions): Promise<TLSSocket> {
+export async function connect(
+  identity: Identity | Verifier,
+  options: ConnectOptions,
+): Promise<TLSSocket> {
   options.signal?.throwIfAborted();
-  const svid = identity.x509.svid();
-  const { host, servername = isIP(host) === 0 ? host : undefined, alpn } = options;
-  const socket = tlsConnect({
-    host,
-    port: options.port,
-    secureContext: secureContextOf(svid),
+  const { x509 } = identity;
+  const own = ownSvid(x509);
+  const { servername } = options;
+  const socket = dial(options, {
+    secureContext: own === undefined ? anonymousContext() : secureContextOf(own),
     // The gate decides, not OpenSSL: it would hold the SVID to a host name and to one list of authorities for all.
     rejectUnauthorized: false,
     ...(servername === undefined ? {} : { servername }),
-    ...(alpn === undefined ? {} : { ALPNProtocols: [...alpn] }),
   });
-  socket.setNoDelay(true).setKeepAlive(true, PROBE_AFTER_MS);
-  // An error without a listener would end the process, and a pooled connection has none for a moment.
-  socket.on('error', () => {});
-  const where = `${isIP(host) === 6 ? `[${host}]` : host}:${options.port}`;
-  return await verified(socket, { ...options, own: svid.id, where }, () => {
-    const peer = checkPeer(socket, identity.x509.bundles, options.rule, `the server at ${where}`);
+  const where = `the server at ${placeOf(options)}`;
+  const refused = (who: string, cause?: unknown): SpiffeError => refusedByPeer(own?.id, who, cause);
+  const explain = (cause: unknown): SpiffeError | undefined =>
+    isRefusalAlert(cause) ? refused(where, cause) : undefined;
+  return await verified(socket, { ...options, explain }, () => {
+    const peer = checkPeer(socket, x509.bundles, options.rule, where);
     capturePeer(socket, peer);
-    explainRefusal(socket, (cause) =>
-      refusedByPeer(svid.id, `the server at ${where}, ${peer.id},`, cause),
-    );
-    holdConnection(identity.x509, {
+    explainRefusal(socket, (cause) => refused(`${where}, ${peer.id},`, cause));
+    holdConnection(x509, {
       socket,
-      local: svid.id,
+      local: own?.id,
       peer: peer.id,
       withdraw: (reason) => socket.destroy(reason),
     });
   });
 }
 
-interface Attempt extends ConnectOptions {
-  readonly own: SpiffeId;
-  /** Host and port, for messages. */
-  readonly where: string;
+/** What to show the other end: nothing only when a source is of the kind that has no identity. */
+function ownSvid(source: X509Source | X509BundleSource): X509Svid | undefined {
+  return 'svid' in source ? source.svid() : undefined;
+}
+
+/** Host and port, for messages. */
+export function placeOf({ host, port }: DialOptions): string {
+  return `${isIP(host) === 6 ? `[${host}]` : host}:${port}`;
+}
+
+/** Begins a connection. To be given to {@link verified} in the same turn. */
+export function dial(options: DialOptions, tls: ConnectionOptions): TLSSocket {
+  const { host, port, alpn } = options;
+  const socket = tlsConnect({
+    host,
+    port,
+    ...(isIP(host) === 0 ? { servername: host } : {}),
+    ...(alpn === undefined ? {} : { ALPNProtocols: [...alpn] }),
+    ...tls,
+  });
+  socket.setNoDelay(true).setKeepAlive(true, PROBE_AFTER_MS);
+  // An error without a listener would end the process, and a pooled connection has none for a moment.
+  socket.on('error', () => {});
+  return socket;
+}
+
+/** A connection that is being made. */
+export interface Attempt extends DialOptions {
+  /** What a failure of the handshake means, where more is known than that it failed. */
+  explain(cause: unknown): SpiffeError | undefined;
 }
 
 /** Resolves with the socket after `check` has passed in the first turn after the handshake; else destroys it. */
-function verified(socket: TLSSocket, attempt: Attempt, check: () => void): Promise<TLSSocket> {
+export function verified(
+  socket: TLSSocket,
+  attempt: Attempt,
+  check: () => void,
+): Promise<TLSSocket> {
   const { timeoutMs = DEFAULT_CONNECT_TIMEOUT_MS, signal } = attempt;
   return new Promise((resolve, reject) => {
     let reached = false;
@@ -92,7 +126,7 @@ function verified(socket: TLSSocket, attempt: Attempt, check: () => void): Promi
       socket.destroy();
     };
     const onAbort = (): void => fail(signal?.reason);
-    const onError = (cause?: unknown): void => fail(explain(attempt, reached, cause));
+    const onError = (cause?: unknown): void => fail(failed(attempt, reached, cause));
     const onClose = (): void => onError();
     const timer = setTimeout(() => fail(timedOut(attempt, reached, timeoutMs)), timeoutMs);
     signal?.addEventListener('abort', onAbort);
@@ -103,16 +137,16 @@ function verified(socket: TLSSocket, attempt: Attempt, check: () => void): Promi
     socket.once('secureConnect', () => {
       try {
         check();
+        settle(() => resolve(socket));
       } catch (error) {
         fail(error);
-        return;
       }
-      settle(() => resolve(socket));
     });
   });
 }
 
-function timedOut({ where }: Attempt, reached: boolean, timeoutMs: number): SpiffeError {
+function timedOut(options: DialOptions, reached: boolean, timeoutMs: number): SpiffeError {
+  const where = placeOf(options);
   return reached
     ? new SpiffeError(
         'ERR_SPIFFE_HANDSHAKE_TIMEOUT',
@@ -124,7 +158,8 @@ function timedOut({ where }: Attempt, reached: boolean, timeoutMs: number): Spif
       );
 }
 
-function explain({ own, where }: Attempt, reached: boolean, cause: unknown): SpiffeError {
+function failed(attempt: Attempt, reached: boolean, cause: unknown): SpiffeError {
+  const where = placeOf(attempt);
   const why = codeOf(cause) || 'the connection closed';
   if (!reached) {
     return new SpiffeError(
@@ -133,10 +168,12 @@ function explain({ own, where }: Attempt, reached: boolean, cause: unknown): Spi
       { cause },
     );
   }
-  if (isRefusalAlert(cause)) return refusedByPeer(own, `the server at ${where}`, cause);
-  return new SpiffeError(
-    'ERR_SPIFFE_HANDSHAKE_FAILED',
-    `cannot connect to ${where}: the TLS handshake failed with ${why}; does it speak TLS 1.2 or newer?`,
-    { cause },
+  return (
+    attempt.explain(cause) ??
+    new SpiffeError(
+      'ERR_SPIFFE_HANDSHAKE_FAILED',
+      `cannot connect to ${where}: the TLS handshake failed with ${why}; does it speak TLS 1.2 or newer, and does it let us in?`,
+      { cause },
+    )
   );
 }

@@ -2,6 +2,7 @@ import { constants } from 'node:crypto';
 import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls';
 import type { X509Svid } from '../identity/x509/svid.js';
 import { writePem } from '../internal/pem.js';
+import type { WebRule } from './rule.js';
 
 /** The oldest version of TLS that is spoken. */
 export type TlsFloor = 'TLSv1.2' | 'TLSv1.3';
@@ -33,14 +34,40 @@ export function secureContextOptions(
   minVersion: TlsFloor = 'TLSv1.2',
 ): SecureContextOptions {
   return {
+    ...protocolOptions(minVersion),
     key: svid.privateKey.export({ type: 'pkcs8', format: 'pem' }),
     cert: svid.certificates.map((der) => writePem(der, 'CERTIFICATE')).join(''),
+  };
+}
+
+function protocolOptions(minVersion: TlsFloor): SecureContextOptions {
+  return {
     // OpenSSL decides about no peer. Left out, this would be the web's roots.
     ca: [],
     ciphers: CIPHERS,
     minVersion,
     secureOptions: SECURE_OPTIONS,
   };
+}
+
+let anonymous: SecureContext | undefined;
+
+/** The context in which a client presents no certificate, and the gate decides about the server. */
+export function anonymousContext(): SecureContext {
+  anonymous ??= createSecureContext(protocolOptions('TLSv1.2'));
+  return anonymous;
+}
+
+const webContexts = new WeakMap<WebRule, SecureContext>();
+
+/** The context in which a client presents no certificate, and OpenSSL decides about the server by the rule's roots. */
+export function webContextOf(rule: WebRule): SecureContext {
+  const known = webContexts.get(rule);
+  if (known !== undefined) return known;
+  const ca = rule.ca === undefined ? undefined : [...rule.ca];
+  const context = createSecureContext({ ...protocolOptions('TLSv1.2'), ca });
+  webContexts.set(rule, context);
+  return context;
 }
 
 /** The context in which a client presents `svid`, made once for each. */

@@ -3,7 +3,8 @@ import type { TLSSocket } from 'node:tls';
 import { SpiffeError, type SpiffeErrorCode } from '../errors.js';
 import type { Peer, X509BundleSet } from '../identity/source.js';
 import type { SpiffeId } from '../identity/spiffe-id.js';
-import { MAX_CHAIN_LENGTH, verifyX509Svid } from '../identity/x509/verify.js';
+import { VerifiedChains } from '../identity/x509/verified-chains.js';
+import { MAX_CHAIN_LENGTH } from '../identity/x509/verify.js';
 import type { Rule } from './rule.js';
 
 /**
@@ -19,29 +20,63 @@ export function checkPeer(
   rule: Rule,
   where: string,
 ): Peer {
-  const refuse = (code: SpiffeErrorCode, why: string, cause?: unknown): SpiffeError =>
-    new SpiffeError(code, `refused ${where}: expected ${rule.description}, but ${why}`, { cause });
+  const peer = checkPeerIfShown(socket, bundles, rule, where);
+  if (peer === undefined)
+    throw refusal(rule, where, 'ERR_SPIFFE_PEER_NO_CERTIFICATE', 'it presented no certificate');
+  return peer;
+}
 
+/**
+ * The same for a server that lets in whoever shows no certificate: `undefined` for such a client. One that shows a
+ * certificate is judged as ever.
+ */
+export function checkPeerIfShown(
+  socket: TLSSocket,
+  bundles: X509BundleSet,
+  rule: Rule,
+  where: string,
+): Peer | undefined {
+  const refuse = (code: SpiffeErrorCode, why: string, cause?: unknown): SpiffeError =>
+    refusal(rule, where, code, why, cause);
   // A resumed session shows the certificate of the first one, and nothing was proved anew.
   if (socket.isSessionReused())
     throw refuse('ERR_SPIFFE_HANDSHAKE_FAILED', 'it resumed an earlier TLS session');
-  let peer: Peer | undefined;
+  let peer: Peer;
   try {
     const chain = presentedChain(socket);
-    if (chain.length > 0) peer = verifyX509Svid(chain, bundles);
+    if (chain.length === 0) return undefined;
+    peer = verifiedBy(bundles).verify(chain, bundles);
   } catch (cause) {
     if (cause instanceof SpiffeError)
       throw refuse(cause.code, `its certificates do not verify: ${textOf(cause)}`, cause);
     throw refuse('ERR_SPIFFE_HANDSHAKE_FAILED', 'its certificates could not be judged', cause);
   }
-  if (peer === undefined)
-    throw refuse('ERR_SPIFFE_PEER_NO_CERTIFICATE', 'it presented no certificate');
   if (!accepts(rule, peer.id, refuse))
     throw refuse('ERR_SPIFFE_PEER_NOT_ALLOWED', `it is ${peer.id}`);
   return peer;
 }
 
+const verified = new WeakMap<X509BundleSet, VerifiedChains>();
+
+/** What was verified by the bundles of one identity; it goes with them. */
+function verifiedBy(bundles: X509BundleSet): VerifiedChains {
+  const known = verified.get(bundles) ?? new VerifiedChains();
+  verified.set(bundles, known);
+  return known;
+}
+
 type Refuse = (code: SpiffeErrorCode, why: string, cause?: unknown) => SpiffeError;
+
+function refusal(
+  rule: Rule,
+  where: string,
+  code: SpiffeErrorCode,
+  why: string,
+  cause?: unknown,
+): SpiffeError {
+  const message = `refused ${where}: expected ${rule.description}, but ${why}`;
+  return new SpiffeError(code, message, { cause });
+}
 
 function accepts(rule: Rule, id: SpiffeId, refuse: Refuse): boolean {
   try {

@@ -19,37 +19,41 @@ export function isRefusalAlert(error: unknown): boolean {
 }
 
 /** The other end let the handshake finish, or sent an alert, and closed: we were not let in. */
-export function refusedByPeer(own: SpiffeId, where: string, cause?: unknown): SpiffeError {
+export function refusedByPeer(
+  own: SpiffeId | undefined,
+  where: string,
+  cause?: unknown,
+): SpiffeError {
   return new SpiffeError(
     'ERR_SPIFFE_REFUSED_BY_PEER',
-    `${where} closed the connection before any response: does the server allow ${own}?`,
+    `${where} closed the connection before any response: does the server allow ${own ?? 'clients without an SVID'}?`,
     { cause },
   );
 }
 
 /**
  * Under TLS 1.3 the client's handshake is done before the server has seen its certificate, so a refusal looks like a
- * connection that ends at once. While nothing has been received, such an end becomes the error of the socket,
- * whoever holds it.
+ * connection that ends at once. Such an end becomes the error of the socket, whoever holds it by then.
  */
 export function explainRefusal(socket: TLSSocket, refused: (cause?: unknown) => SpiffeError): void {
-  const push = socket.push.bind(socket);
-  const destroy = socket.destroy.bind(socket);
-  // Own methods for as long as nothing has come; then those of the prototype again.
-  const settle = (): void => {
-    Reflect.deleteProperty(socket, 'push');
-    Reflect.deleteProperty(socket, 'destroy');
-  };
-  socket.push = (chunk: unknown, encoding?: BufferEncoding): boolean => {
-    if (chunk === null) {
+  const emit = socket.emit.bind(socket) as Emit;
+  // In `emit`, since a listener could not keep the others from taking the end for an ordinary one.
+  const explained: Emit = (event, ...args) => {
+    if (socket.bytesRead > 0) {
+      Reflect.deleteProperty(socket, 'emit');
+    } else if (event === 'end') {
       socket.destroy(refused());
-      return false;
+      return true;
+    } else if (event === 'error' && ALERT_OR_RESET.test(codeOf(args[0]))) {
+      const error = refused(args[0]);
+      if (socket.destroyed) return emit('error', error);
+      // An alert of TLS comes as an event on a socket that is still open.
+      socket.destroy(error);
+      return true;
     }
-    settle();
-    return push(chunk, encoding);
+    return emit(event, ...args);
   };
-  socket.destroy = (error?: Error): TLSSocket => {
-    settle();
-    return destroy(ALERT_OR_RESET.test(codeOf(error)) ? refused(error) : error);
-  };
+  Object.defineProperty(socket, 'emit', { value: explained, configurable: true, writable: true });
 }
+
+type Emit = (event: string | symbol, ...args: unknown[]) => boolean;

@@ -1,13 +1,13 @@
 import type { Socket } from 'node:net';
 import type { Server, TLSSocket } from 'node:tls';
 import { SpiffeError } from '../errors.js';
-import { capturePeer } from '../identity/peer.js';
+import { capturePeer, NOBODY } from '../identity/peer.js';
 import type { Identity } from '../identity/source.js';
 import type { X509Svid } from '../identity/x509/svid.js';
 import { type Logger, SILENT } from '../log.js';
 import { holdConnection } from './connections.js';
 import { secureContextOptions, type TlsFloor } from './context.js';
-import { checkPeer } from './gate.js';
+import { checkPeer, checkPeerIfShown } from './gate.js';
 import { codeOf } from './refusal.js';
 import type { Rule } from './rule.js';
 
@@ -15,6 +15,8 @@ import type { Rule } from './rule.js';
 export interface GuardOptions {
   /** Who is let in. */
   readonly rule: Rule;
+  /** Lets in clients that show no certificate as well. Default: `false`. */
+  readonly unauthenticated?: boolean;
   /** Default: `TLSv1.2`. */
   readonly minVersion?: TlsFloor;
   /** Told of each peer that is refused and of each connection withdrawn. Default: silent. */
@@ -28,13 +30,20 @@ const guarded = new WeakSet<Server>();
  * `identity`, asks every client for one, and lets no listener of the server see a connection before the gate has
  * passed it. What the server was given about certificates before is replaced.
  *
- * @throws SpiffeError `ERR_SPIFFE_OPTION_INVALID` when the server has a gate already.
+ * @throws SpiffeError `ERR_SPIFFE_OPTION_INVALID` when the server has a gate already, or when what it is given is
+ * never an identity to present.
  */
 export function guardServer(server: Server, identity: Identity, options: GuardOptions): void {
   if (guarded.has(server)) {
     throw new SpiffeError(
       'ERR_SPIFFE_OPTION_INVALID',
       'cannot protect this server: it is protected already; give one rule for it',
+    );
+  }
+  if (!('svid' in identity.x509)) {
+    throw new SpiffeError(
+      'ERR_SPIFFE_OPTION_INVALID',
+      'cannot protect this server: a server presents an SVID, and what it was given can only verify others; give a Workload',
     );
   }
   guarded.add(server);
@@ -57,15 +66,18 @@ class ServerGate {
   readonly #server: Server;
   readonly #identity: Identity;
   readonly #rule: Rule;
+  readonly #check: typeof checkPeerIfShown;
   readonly #minVersion: TlsFloor | undefined;
   readonly #logger: Logger;
-  #presented: X509Svid | undefined;
-  #before: X509Svid | undefined;
+  /** The newest, and the one before it: a handshake may have begun under that. */
+  #presented: readonly X509Svid[] = [];
+  #renamed = false;
 
   constructor(server: Server, identity: Identity, options: GuardOptions) {
     this.#server = server;
     this.#identity = identity;
     this.#rule = options.rule;
+    this.#check = options.unauthenticated === true ? checkPeerIfShown : checkPeer;
     this.#minVersion = options.minVersion;
     this.#logger = options.logger ?? SILENT;
   }
@@ -74,7 +86,7 @@ class ServerGate {
   prepare(raw: Socket): boolean {
     try {
       const svid = this.#identity.x509.svid();
-      if (svid !== this.#presented) this.#present(svid);
+      if (svid !== this.#presented[0]) this.#present(svid);
       return true;
     } catch (error) {
       this.#logger.warn(this.#about(raw, error), 'closed a connection: no SVID to present');
@@ -87,13 +99,13 @@ class ServerGate {
   admit(socket: TLSSocket): boolean {
     try {
       const where = `the client at ${socket.remoteAddress}:${socket.remotePort}`;
-      const peer = checkPeer(socket, this.#identity.x509.bundles, this.#rule, where);
+      const peer = this.#check(socket, this.#identity.x509.bundles, this.#rule, where);
       const local = this.#presentedTo(socket).id;
-      capturePeer(socket, peer);
+      capturePeer(socket, peer ?? NOBODY);
       holdConnection(this.#identity.x509, {
         socket,
         local,
-        peer: peer.id,
+        peer: peer?.id,
         withdraw: (reason) => {
           this.#logger.info(this.#about(socket, reason), 'closed a connection: trust withdrawn');
           // Not with the reason as its error: who serves has done nothing wrong, and may not listen.
@@ -116,33 +128,30 @@ class ServerGate {
     this.#server.setSecureContext(secureContextOptions(svid, this.#minVersion));
     // Node keeps the PEM text on the server, where `util.inspect` would show it; it is not read again.
     Object.assign(this.#server, { key: undefined });
-    this.#before = this.#presented;
-    this.#presented = svid;
+    this.#renamed ||= this.#presented.some(({ id }) => !id.equals(svid.id));
+    this.#presented = [svid, ...this.#presented.slice(0, 1)];
   }
 
-  /** A handshake may have begun before the last rotation, and under another ID. */
+  /** While there was but one ID it does not matter which it was; else the leaf that was shown says so. */
   #presentedTo(socket: TLSSocket): X509Svid {
-    const [now, before] = [this.#presented, this.#before];
-    if (now === undefined) throw unknownHandshake();
-    if (before === undefined || before.id.equals(now.id)) return now;
-    const leaf = socket.getX509Certificate()?.raw;
-    const presented = [now, before].find(({ certificates: [own] }) => {
-      return own !== undefined && leaf !== undefined && leaf.equals(own);
-    });
-    if (presented === undefined) throw unknownHandshake();
-    return presented;
+    const found = this.#presented.find((svid) => !this.#renamed || showed(socket, svid));
+    if (found === undefined) {
+      throw new SpiffeError(
+        'ERR_SPIFFE_HANDSHAKE_FAILED',
+        'refused a client: its handshake was made under an identity that is gone',
+      );
+    }
+    return found;
   }
 
   #about(socket: Socket, error: unknown): object {
     const { remoteAddress, remotePort } = socket;
-    const reason = error instanceof Error ? error.message : 'unknown';
+    const reason = (error as Partial<Error> | undefined)?.message;
     return { code: codeOf(error), reason, remoteAddress, remotePort };
   }
 }
 
-function unknownHandshake(): SpiffeError {
-  return new SpiffeError(
-    'ERR_SPIFFE_HANDSHAKE_FAILED',
-    'refused a client: its handshake was made under an identity that is gone',
-  );
+function showed(socket: TLSSocket, { certificates }: X509Svid): boolean {
+  const shown = socket.getX509Certificate()?.raw;
+  return certificates.slice(0, 1).some((leaf) => shown?.equals(leaf));
 }

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
+import { decodeJwt, type JWTPayload } from 'jose';
 import { RawClient } from '../support/workload-api-client.js';
 
 const CLI = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
@@ -67,6 +68,16 @@ async function served(address: string): Promise<readonly (readonly [string, stri
   }
 }
 
+async function issued(address: string): Promise<readonly JWTPayload[]> {
+  const client = new RawClient(address);
+  try {
+    const tokens = await client.jwtSvids({ audience: ['reports'] });
+    return 'code' in tokens ? [] : tokens.map(({ svid }) => decodeJwt(svid));
+  } finally {
+    client.close();
+  }
+}
+
 describe('agent-spiffe dev', () => {
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     it(`serves the identities of the quickstart, and closes cleanly on ${signal}`, async () => {
@@ -76,6 +87,12 @@ describe('agent-spiffe dev', () => {
         ['spiffe://example.org/agents/researcher', 'researcher'],
         ['spiffe://example.org/tools/search', 'search'],
         ['spiffe://example.org/tools/mail', 'mail'],
+      ]);
+      const tokens = await issued(address);
+      expect(tokens.map(({ sub, aud }) => [sub, aud])).to.deep.equal([
+        ['spiffe://example.org/agents/researcher', 'reports'],
+        ['spiffe://example.org/tools/search', 'reports'],
+        ['spiffe://example.org/tools/mail', 'reports'],
       ]);
       const path = address.slice('unix://'.length);
       expect(existsSync(path)).to.equal(true);

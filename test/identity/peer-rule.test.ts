@@ -1,5 +1,13 @@
 import { inspect } from 'node:util';
-import { ANY_SPIFFE_ID, type PeerRule, parsePeerRule, SpiffeError, SpiffeId } from 'agent-spiffe';
+import {
+  ANY_SPIFFE_ID,
+  type PeerRule,
+  parsePeerRule,
+  SpiffeError,
+  SpiffeId,
+  UNAUTHENTICATED_CLIENTS,
+  WEB_PKI,
+} from 'agent-spiffe';
 import { expect } from 'chai';
 import * as fc from 'fast-check';
 import { describePeerRule } from '#lib/identity/peer-rule.js';
@@ -119,6 +127,10 @@ const BAD: readonly (readonly [requirement: string, rule: unknown, twin: PeerRul
   ['ID-26', [['spiffe://td/a']], ['spiffe://td/a']],
   ['ID-26', [ANY_SPIFFE_ID], ANY_SPIFFE_ID],
   ['ID-26', [() => true], () => true],
+  ['ID-26', WEB_PKI, ANY_SPIFFE_ID],
+  ['ID-26', ['spiffe://td/a', WEB_PKI], ['spiffe://td/a']],
+  ['ID-26', UNAUTHENTICATED_CLIENTS, ANY_SPIFFE_ID],
+  ['ID-26', ['spiffe://td/a', UNAUTHENTICATED_CLIENTS], ['spiffe://td/a']],
   ['ID-26', ['spiffe://td/a', 'td/b'], ['spiffe://td/a', 'spiffe://td/b']],
   ['ID-26', ['spiffe://td/a', undefined], ['spiffe://td/a']],
   ['ID-26', Array.from({ length: 1 }), ['spiffe://td/a']],
@@ -256,6 +268,10 @@ describe('describePeerRule', () => {
     [
       ['a', 'b', 'c', 'd', 'e', 'f', 'g'].map((name) => SpiffeId.of('td', name)),
       'spiffe://td/a, spiffe://td/b, spiffe://td/c, spiffe://td/d, spiffe://td/e and 2 more',
+    ],
+    [
+      ['a', 'b', 'c', 'd', 'e'].map((name) => SpiffeId.of('td', name)),
+      'spiffe://td/a, spiffe://td/b, spiffe://td/c, spiffe://td/d, spiffe://td/e',
     ],
     [Object.assign(() => true, {}), 'the function (anonymous)'],
   ];

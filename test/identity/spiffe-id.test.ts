@@ -86,6 +86,8 @@ const TABLE: readonly Row[] = [
   ['ID-12', 'spiffe://td/a, URI:spiffe://td/b', 'in a segment', 'spiffe://td/a/URI/spiffe/td/b'],
   ['ID-12', 'spiffe://td/*', 'in a segment', 'spiffe://td/-'],
   // Limits
+  ['ID-11', `${idOf(2047)}/`, 'trailing slash', idOf(2047)],
+  ['ID-05', `spiffe://${domain255.slice(1)}~/a`, 'only a-z 0-9 . - _', `spiffe://${domain255}/a`],
   ['ID-15, ID-16, A-02', idOf(2049), '2048', idOf(2048)],
   ['ID-15, A-02', `spiffe://td${'/a'.repeat(1019)}`, '2048', `spiffe://td${'/a'.repeat(1018)}`],
   ['ID-17', `spiffe://${domain255}d/a`, '255', `spiffe://${domain255}/a`],

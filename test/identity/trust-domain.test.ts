@@ -22,6 +22,7 @@ const TABLE: readonly (readonly [
   ['ID-08', '[::1]', 'only a-z 0-9 . - _', '127.0.0.1'],
   ['ID-01', 'spiffe://example.org', 'without spiffe://', 'example.org'],
   ['ID-17', 'd'.repeat(256), '255', 'd'.repeat(255)],
+  ['ID-05', `${'d'.repeat(254)}~`, 'only a-z 0-9 . - _', `${'d'.repeat(254)}-`],
   ['ID-01', undefined, 'not a string', 'undefined'],
   ['ID-01', null, 'not a string', 'null'],
   ['ID-01', 7, 'not a string', '7'],

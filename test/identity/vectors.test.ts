@@ -12,7 +12,7 @@ import {
 import { expect } from 'chai';
 import { VECTORS_NOW, type VectorInputs, vectorsOf } from '../support/vectors.js';
 
-type Kind = Exclude<keyof VectorInputs, 'address'>;
+type Kind = Exclude<keyof VectorInputs, 'address' | 'jwt'>;
 
 const bytes = (base64: string): Buffer => Buffer.from(base64, 'base64');
 

@@ -1,5 +1,6 @@
 import { verifyX509Svid, Workload, type X509Snapshot } from 'agent-spiffe';
 import { expect } from 'chai';
+import { until } from '../../spire-config/processes.mjs';
 import { describeSpire, TestSpire } from '../support/spire.js';
 import { nextState } from '../support/states.js';
 
@@ -20,6 +21,16 @@ function authoritiesOf({ bundles }: X509Snapshot): readonly Uint8Array[] {
 
 function hex(bytes: Uint8Array | undefined): string {
   return Buffer.from(bytes ?? []).toString('hex');
+}
+
+/** The code of the error that is thrown; `undefined` when none is. */
+function codeOf(run: () => unknown): unknown {
+  try {
+    run();
+  } catch (error) {
+    return (error as { readonly code?: unknown }).code;
+  }
+  return undefined;
 }
 
 describeSpire('real SPIRE: rotation', () => {
@@ -94,6 +105,27 @@ describeSpire('real SPIRE: restarts', () => {
       expect(states).to.deep.equal(['ready', 'stale', 'ready']);
     });
   }
+
+  it('serves it no longer than it lives, and is live within 2 s of the return even after a long absence', async () => {
+    const entry = await spire.createEntry({
+      spiffeId: `${ID}/short`,
+      hint: 'short',
+      x509TtlSeconds: 4,
+    });
+    await using short = await Workload.open({ address: spire.address, pick: 'short' });
+    await spire.stopAgent();
+    await until(
+      () => codeOf(() => short.x509.svid()) === 'ERR_SPIFFE_SVID_EXPIRED',
+      () => 'the SVID does not expire',
+    );
+    expect(short.state).to.equal('stale');
+    await spire.startAgent();
+    const returned = performance.now();
+    await nextState(short, ({ state }) => state === 'ready');
+    expect(performance.now() - returned).to.be.lessThan(2000);
+    expect(String(short.id)).to.equal(`${ID}/short`);
+    await spire.deleteEntry(entry);
+  });
 
   it('stays ready while the server is away, and rotates again after its return', async () => {
     const states = watch(me);

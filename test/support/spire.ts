@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -7,7 +7,7 @@ import {
   SPIRE_VERSION,
   type SpireBinaries,
 } from '../../spire-config/binaries.mjs';
-import { type FetchedX509, Spire } from '../../spire-config/spire.mjs';
+import { CONFIGURATIONS, type FetchedX509, Spire } from '../../spire-config/spire.mjs';
 
 export interface EntryOptions {
   readonly spiffeId: string;
@@ -21,6 +21,18 @@ export interface EntryOptions {
   readonly parent?: string;
 }
 
+/** What a suite wants otherwise than the demo has it. */
+export interface SpireOptions {
+  /** `example.org` unless given. */
+  readonly trustDomain?: string;
+  /** Lines for the `server` section of the configuration. */
+  readonly server?: string;
+  /** Lines for the `agent` section. */
+  readonly agent?: string;
+  /** Lines for the server's `plugins` section. */
+  readonly serverPlugins?: string;
+}
+
 /** A real SPIRE server with one agent, isolated in a directory of its own; everything is for this user's processes. */
 export class TestSpire {
   readonly #spire: Spire;
@@ -32,12 +44,14 @@ export class TestSpire {
   }
 
   /** Resolves once both are healthy, in about half a second; there are no entries yet. */
-  static async start(options: { readonly trustDomain?: string } = {}): Promise<TestSpire> {
+  static async start(options: SpireOptions = {}): Promise<TestSpire> {
     const binaries = spireAvailable();
     if (!binaries) throw new Error(`no SPIRE ${SPIRE_VERSION}: ${HOW_TO_INSTALL}`);
     const directory = mkdtempSync(join(tmpdir(), 'spire-'));
+    writeConfigurations(directory, options);
+    const { trustDomain = 'example.org' } = options;
     const started = new TestSpire(
-      new Spire({ binaries, directory, ends: true, ...options }),
+      new Spire({ binaries, directory, trustDomain, ends: true, configurations: directory }),
       directory,
     );
     try {
@@ -96,12 +110,14 @@ export class TestSpire {
   }
 
   /**
-   * Makes a new X.509 authority, and has every SVID issued anew by it. Both authorities are in the bundle until the old
-   * one is revoked.
+   * Makes a new X.509 authority, and has every SVID issued anew by it; or a new key for JWT-SVIDs. Both are in the
+   * bundle until the old one is revoked.
    */
-  async rotateAuthority(): Promise<{ readonly revokeOld: () => Promise<void> }> {
+  async rotateAuthority(
+    kind: 'x509' | 'jwt' = 'x509',
+  ): Promise<{ readonly revokeOld: () => Promise<void> }> {
     const authority = (verb: string, id?: string): Promise<string> =>
-      this.#spire.admin(['localauthority', 'x509', verb, ...(id ? ['-authorityID', id] : [])]);
+      this.#spire.admin(['localauthority', kind, verb, ...(id ? ['-authorityID', id] : [])]);
     const old = idOf('Active', await authority('show'));
     await authority('activate', idOf('Prepared', await authority('prepare')));
     await authority('taint', old);
@@ -133,6 +149,16 @@ export class TestSpire {
     return this.#spire.stop('agent', options.signal);
   }
 
+  /** Sends the agent a signal that does not end it. */
+  signalAgent(signal: 'SIGSTOP' | 'SIGCONT'): void {
+    const [pid] = readFileSync(join(this.#directory, 'agent/pid'), 'utf8').split('\n');
+    process.kill(Number(pid), signal);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
   /** Ends both by force and removes their state. */
   async close(): Promise<void> {
     await Promise.all([
@@ -143,8 +169,22 @@ export class TestSpire {
   }
 }
 
+/** The demo's configuration, with a suite's own lines at the head of their sections. */
+function writeConfigurations(directory: string, options: SpireOptions): void {
+  const write = (name: string, sections: Readonly<Record<string, string | undefined>>): void => {
+    let text = readFileSync(join(CONFIGURATIONS, name), 'utf8');
+    for (const [section, lines = ''] of Object.entries(sections))
+      text = text.replace(`\n${section} {`, `\n${section} {\n${lines}`);
+    writeFileSync(join(directory, name), text);
+  };
+  write('server.conf', { server: options.server, plugins: options.serverPlugins });
+  write('agent.conf', { agent: options.agent });
+}
+
 function idOf(state: 'Active' | 'Prepared', printed: string): string {
-  const id = new RegExp(`${state} X.509 authority:\\s+Authority ID: (\\S+)`).exec(printed)?.[1];
+  const id = new RegExp(`${state} (?:X.509|JWT) authority:\\s+Authority ID: (\\S+)`).exec(
+    printed,
+  )?.[1];
   if (id === undefined) throw new Error(`spire-server named no authority: ${printed}`);
   return id;
 }
@@ -182,7 +222,8 @@ export function describeSpire(title: string, suite: (this: Mocha.Suite) => void)
 }
 
 function sayWhatIsLeftOut(): void {
+  const suites = leftOut.map((title) => title.replace('real SPIRE: ', '')).join('; ');
   console.error(
-    `Left out, for want of SPIRE ${SPIRE_VERSION}: ${leftOut.join(', ')}. To run them: ${HOW_TO_INSTALL}.`,
+    `Left out, for want of SPIRE ${SPIRE_VERSION}: ${suites}. To run them: ${HOW_TO_INSTALL}.`,
   );
 }

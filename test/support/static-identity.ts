@@ -87,10 +87,11 @@ export class StaticX509Source implements X509Source {
       await new Promise<void>((resolve) => {
         const wake = (): void => {
           this.#wake.delete(wake);
+          signal?.removeEventListener('abort', wake);
           resolve();
         };
         this.#wake.add(wake);
-        signal?.addEventListener('abort', wake, { once: true });
+        signal?.addEventListener('abort', wake);
       });
     }
   }

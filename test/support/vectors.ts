@@ -10,6 +10,12 @@ export interface VectorInputs {
     readonly chain: readonly string[];
     readonly bundles: Readonly<Record<string, readonly string[]>>;
   };
+  readonly jwt: {
+    readonly token: string;
+    readonly bundles: Readonly<Record<string, unknown>>;
+    readonly audience: string | readonly string[];
+    readonly bundleFormat?: 'spiffe';
+  };
   readonly x509bundle: { readonly trustDomain: string; readonly certs: string };
 }
 

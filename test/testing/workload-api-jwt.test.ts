@@ -79,7 +79,7 @@ describe('the development Workload API: JWT', () => {
   });
 
   describe('FetchJWTSVID', () => {
-    it('WLA-28 WLA-30: gives a token for exactly the audience asked for, with ID and hint', async () => {
+    it('WLA-01 WLA-28 WLA-30: gives a token for exactly the audience asked for, with ID and hint', async () => {
       await open();
       const asked = ['spiffe://example.org/b', 'a', 'b'];
       const svids = await fetchAll(asked);

@@ -3,9 +3,11 @@ import { Agent, type AgentOptions as HttpsAgentOptions } from 'node:https';
 import { isIPv6 } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { SpiffeError } from '../../errors.js';
-import type { Identity } from '../../identity/source.js';
+import type { Identity, Verifier } from '../../identity/source.js';
 import { quote } from '../../internal/quote.js';
+import { bearer, twoAuthorizations } from './authorization.js';
 import { type Client, type ClientOptions, parseClient } from './client-options.js';
+import { openHead, setsHeader } from './request-head.js';
 import { type Target, urlAt } from './targets.js';
 
 /** Options of {@link createAgent}. */
@@ -22,9 +24,10 @@ export interface AgentOptions extends ClientOptions {
  * Makes an agent for `node:https`, and for the many clients built on it: each connection is verified before a request is
  * written to it, and serves only its own origin under its own rule. A refusal is the request's `error` event.
  *
+ * @param identity - a `Verifier`, which has no SVID, makes a client that verifies servers and shows them no certificate.
  * @throws SpiffeError `ERR_SPIFFE_OPTION_INVALID` or `ERR_SPIFFE_PEER_RULE_INVALID`.
  */
-export function createAgent(identity: Identity, options: AgentOptions): Agent {
+export function createAgent(identity: Identity | Verifier, options: AgentOptions): Agent {
   const { keepAlive = true, maxSockets, maxFreeSockets } = options;
   return new BoundAgent(parseClient(identity, options), {
     keepAlive,
@@ -35,6 +38,8 @@ export function createAgent(identity: Identity, options: AgentOptions): Agent {
 
 /** Carries the target of a request through Node's agent, which hands its options from one method to the next. */
 const TARGET = Symbol('agent-spiffe: target');
+
+const AUTHORIZATION = 'Authorization';
 
 interface RequestTarget {
   readonly host?: string | null;
@@ -62,8 +67,31 @@ class BoundAgent extends Agent {
 
   /** Decides once a request, so that the pool's name for a connection never changes under it. */
   addRequest(request: ClientRequest, options: RequestTarget): void {
+    const target = this.#targetOf(options);
+    const audience = target instanceof Error ? undefined : target.jwtAudience;
+    if (target instanceof Error || audience === undefined) this.#enqueue(request, options, target);
+    else void this.#enqueueWithToken(request, options, target, audience);
+  }
+
+  #enqueue(request: ClientRequest, options: RequestTarget, target: Target | Error): void {
     const queue = Agent.prototype as unknown as RequestQueue;
-    queue.addRequest.call(this, request, { ...options, [TARGET]: this.#targetOf(options) });
+    queue.addRequest.call(this, request, { ...options, [TARGET]: target });
+  }
+
+  async #enqueueWithToken(
+    request: ClientRequest,
+    options: RequestTarget,
+    target: Target,
+    audience: string,
+  ): Promise<void> {
+    try {
+      if (setsHeader(request, AUTHORIZATION)) throw twoAuthorizations(target);
+      const head = openHead(request, AUTHORIZATION, () => twoAuthorizations(target));
+      head.add(bearer(await this.#client.token(audience)));
+      this.#enqueue(request, options, target);
+    } catch (error) {
+      this.#enqueue(request, options, error as Error);
+    }
   }
 
   /** The pool's key: origin and rule, so that a connection verified under one rule never serves another. */

@@ -1,8 +1,10 @@
 import type { TLSSocket } from 'node:tls';
 import { callbackify } from 'node:util';
-import type { Identity } from '../../identity/source.js';
+import { WEB_PKI } from '../../identity/peer-rule.js';
+import type { Identity, JwtSource, Verifier } from '../../identity/source.js';
 import { checkDuration } from '../../internal/options.js';
 import { connect, DEFAULT_CONNECT_TIMEOUT_MS } from '../../tls/connect.js';
+import { connectWeb } from '../../tls/web.js';
 import { type Peers, parsePeers, type Resolve, type Target } from './targets.js';
 
 /** What every client is told. */
@@ -18,11 +20,19 @@ export interface Client {
   readonly resolve: Resolve;
   /** Opens a connection to the target that is verified when it is handed over. */
   open(target: Target, done: (error: Error | null, socket: TLSSocket) => void): void;
+  /** A token for a target that wants one, as new as the source has it. */
+  token(audience: string, signal?: AbortSignal): Promise<string>;
 }
 
 /** @throws SpiffeError `ERR_SPIFFE_OPTION_INVALID` or `ERR_SPIFFE_PEER_RULE_INVALID`. */
-export function parseClient(identity: Identity, options: ClientOptions): Client {
-  const resolve = parsePeers(options.peers);
+export function parseClient(identity: Identity | Verifier, options: ClientOptions): Client {
+  // Asked for anew each time, and only where a token is wanted: it is what opens the stream of a Workload's JWT bundles.
+  const jwt = (): JwtSource | undefined => {
+    const source = 'jwt' in identity ? identity.jwt : undefined;
+    // A BundleSource has something of this name as well: bundles, and no tokens.
+    return source !== undefined && 'fetch' in source ? source : undefined;
+  };
+  const resolve = parsePeers(options.peers, () => jwt() !== undefined);
   const timeoutMs = checkDuration(
     'connectTimeoutMs',
     options.connectTimeoutMs ?? DEFAULT_CONNECT_TIMEOUT_MS,
@@ -30,8 +40,15 @@ export function parseClient(identity: Identity, options: ClientOptions): Client 
   return {
     resolve,
     // Both libraries take a connection by callback; what it throws must not end up in a promise.
-    open: callbackify(({ host, port, rule }: Target) =>
-      connect(identity, { host, port, rule, timeoutMs, alpn: ['http/1.1'] }),
-    ),
+    open: callbackify(({ host, port, rule }: Target) => {
+      const dial = { host, port, timeoutMs, alpn: ['http/1.1'] };
+      return rule.given === WEB_PKI
+        ? connectWeb({ ...dial, rule })
+        : connect(identity, { ...dial, rule });
+    }),
+    token: async (audience, signal) => {
+      const source = jwt() as JwtSource;
+      return (await source.fetch({ audience, ...(signal === undefined ? {} : { signal }) })).token;
+    },
   };
 }

@@ -1,10 +1,12 @@
 import type { Agent, Dispatcher } from 'undici';
 import { SpiffeError } from '../../errors.js';
-import type { Identity } from '../../identity/source.js';
+import type { Identity, Verifier } from '../../identity/source.js';
 import { quote } from '../../internal/quote.js';
+import { headersFor, twoAuthorizations, type UndiciHeaders } from './authorization.js';
 import { type Client, type ClientOptions, parseClient } from './client-options.js';
 import { type Target, urlAt } from './targets.js';
 import { undici } from './undici.js';
+import { Waiting } from './waiting.js';
 
 /** How undici pools connections; passed on as it is, in undici's own terms. Its timeouts are milliseconds. */
 export type UndiciPoolOptions = Pick<
@@ -55,9 +57,13 @@ export function checkPool(pool: UndiciPoolOptions = {}): UndiciPoolOptions {
  * before a request is written to it, and serves only its own origin under its own rule. Where a caller lets undici
  * follow redirects, each hop is bound by the rule of its own origin.
  *
+ * @param identity - a `Verifier`, which has no SVID, makes a client that verifies servers and shows them no certificate.
  * @throws SpiffeError `ERR_SPIFFE_OPTION_INVALID` or `ERR_SPIFFE_PEER_RULE_INVALID`.
  */
-export function createDispatcher(identity: Identity, options: DispatcherOptions): Dispatcher {
+export function createDispatcher(
+  identity: Identity | Verifier,
+  options: DispatcherOptions,
+): Dispatcher {
   return dispatcherOf(parseClient(identity, options), checkPool(options.pool));
 }
 
@@ -79,6 +85,19 @@ type DispatcherClass = new (client: Client, pool: UndiciPoolOptions) => Dispatch
 
 let classOfDispatcher: DispatcherClass | undefined;
 
+/** undici's own functions put the caller's options through to here; its types do not say so. */
+function signalOf(options: object): AbortSignal | undefined {
+  return 'signal' in options && options.signal instanceof AbortSignal ? options.signal : undefined;
+}
+
+interface Route {
+  readonly target: Target;
+  /** For a target that wants a token. */
+  readonly jwt:
+    | { readonly audience: string; readonly headers: (token: string) => UndiciHeaders }
+    | undefined;
+}
+
 interface Pooled {
   readonly rule: string;
   readonly agent: Agent;
@@ -91,6 +110,7 @@ function defineDispatcher(): DispatcherClass {
     readonly #client: Client;
     readonly #options: UndiciPoolOptions;
     readonly #byOrigin = new Map<string, Pooled>();
+    readonly #waiting = new Waiting();
     #closed = false;
 
     constructor(client: Client, options: UndiciPoolOptions) {
@@ -103,7 +123,45 @@ function defineDispatcher(): DispatcherClass {
       options: Dispatcher.DispatchOptions,
       handler: Dispatcher.DispatchHandler,
     ): boolean {
-      return this.#agentFor(options).dispatch(options, handler);
+      let route: Route;
+      try {
+        route = this.#routeOf(options);
+      } catch (error) {
+        return refuse(error).dispatch(options, handler);
+      }
+      const { target, jwt } = route;
+      if (jwt === undefined) return this.#send(target, options, handler);
+      // Nobody waits for the end of this: the handler is told of everything.
+      this.#waiting.add(
+        this.#client.token(jwt.audience, signalOf(options)),
+        (token) => this.#send(target, { ...options, headers: jwt.headers(token) }, handler),
+        (error) => refuse(error).dispatch(options, handler),
+      );
+      return true;
+    }
+
+    #routeOf({ origin, path, headers }: Dispatcher.DispatchOptions): Route {
+      if (this.#closed) throw closedError();
+      const target = this.#client.resolve(urlAt(String(origin), path));
+      const { jwtAudience } = target;
+      if (jwtAudience === undefined) return { target, jwt: undefined };
+      const withToken = headersFor(headers);
+      if (withToken === undefined) throw twoAuthorizations(target);
+      return { target, jwt: { audience: jwtAudience, headers: withToken } };
+    }
+
+    #send(
+      target: Target,
+      options: Dispatcher.DispatchOptions,
+      handler: Dispatcher.DispatchHandler,
+    ): boolean {
+      let agent: Agent;
+      try {
+        agent = this.#pooled(target);
+      } catch (error) {
+        agent = refuse(error);
+      }
+      return agent.dispatch(options, handler);
     }
 
     override close(callback?: () => void): Promise<void> {
@@ -117,23 +175,16 @@ function defineDispatcher(): DispatcherClass {
     ): Promise<void> {
       this.#closed = true;
       const reason = error instanceof Error ? error : null;
+      this.#waiting.giveUp(reason ?? closedError());
       return this.#end((agent) => agent.destroy(reason), callback);
     }
 
     async #end(how: (agent: Agent) => Promise<void>, callback?: () => void): Promise<void> {
+      await this.#waiting.idle();
       const agents = [...this.#byOrigin.values()].map(({ agent }) => agent);
       this.#byOrigin.clear();
       await Promise.all(agents.map(how));
       callback?.();
-    }
-
-    #agentFor({ origin, path }: Dispatcher.DispatchOptions): Agent {
-      try {
-        if (this.#closed) throw closedError();
-        return this.#pooled(this.#client.resolve(urlAt(String(origin), path)));
-      } catch (error) {
-        return refuse(error);
-      }
     }
 
     /** One agent an origin. When its rule is another than before, what is in flight ends and nothing is added. */

@@ -1,7 +1,7 @@
 import type { Dispatcher, RequestInit, Response } from 'undici';
 import { SpiffeError } from '../../errors.js';
-import type { PeerRule } from '../../identity/peer-rule.js';
-import type { BoundFetch, Identity } from '../../identity/source.js';
+import type { PeerRule, WEB_PKI } from '../../identity/peer-rule.js';
+import type { BoundFetch, Identity, Verifier } from '../../identity/source.js';
 import { quote } from '../../internal/quote.js';
 import { parseClient } from './client-options.js';
 import { checkPool, closedError, type DispatcherOptions, dispatcherOf } from './dispatcher.js';
@@ -26,7 +26,7 @@ export type FetchInit = Omit<RequestInit, 'dispatcher'>;
 /** undici's `fetch`, each origin bound to its peer. */
 export interface SpiffeFetch extends BoundFetch {
   (url: string | URL, init?: FetchInit): Promise<Response>;
-  peerRule(url: string | URL): PeerRule;
+  peerRule(url: string | URL): PeerRule | typeof WEB_PKI;
   /** Refuses further requests, and resolves when those in flight have ended and the connections are closed. */
   close(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
@@ -37,9 +37,10 @@ export interface SpiffeFetch extends BoundFetch {
  * with the `SpiffeError` itself; failures that are undici's own stay as they are. `http:` is refused, and redirects
  * are not followed unless asked. undici is loaded by the first request.
  *
+ * @param identity - a `Verifier`, which has no SVID, makes a client that verifies servers and shows them no certificate.
  * @throws SpiffeError `ERR_SPIFFE_OPTION_INVALID` or `ERR_SPIFFE_PEER_RULE_INVALID`.
  */
-export function createFetch(identity: Identity, options: FetchOptions): SpiffeFetch {
+export function createFetch(identity: Identity | Verifier, options: FetchOptions): SpiffeFetch {
   const client = parseClient(identity, options);
   const pool = checkPool(options.pool);
   const byDefault = checkRedirect(options.redirect ?? 'manual');
@@ -70,7 +71,8 @@ export function createFetch(identity: Identity, options: FetchOptions): SpiffeFe
     await dispatcher?.close();
   };
   return Object.assign(fetch, {
-    peerRule: (url: string | URL): PeerRule => client.resolve(parseUrl(url)).rule.given,
+    peerRule: (url: string | URL): PeerRule | typeof WEB_PKI =>
+      client.resolve(parseUrl(url)).rule.given,
     close,
     [Symbol.asyncDispose]: close,
   });

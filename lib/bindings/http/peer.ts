@@ -1,11 +1,11 @@
-import type { IncomingMessage } from 'node:http';
+import { type IncomingMessage, STATUS_CODES } from 'node:http';
 import type { Http2ServerRequest, Http2Stream } from 'node:http2';
 import type { Duplex } from 'node:stream';
 import { SpiffeError } from '../../errors.js';
-import { capturedPeer } from '../../identity/peer.js';
-import type { PeerRule } from '../../identity/peer-rule.js';
-import { parsePeerRule } from '../../identity/peer-rule.js';
+import { capturedPeer, NOBODY } from '../../identity/peer.js';
+import { type PeerPredicate, type PeerRule, parsePeerRule } from '../../identity/peer-rule.js';
 import type { Peer } from '../../identity/source.js';
+import type { SpiffeId } from '../../identity/spiffe-id.js';
 import { type Logger, SILENT } from '../../log.js';
 
 /** What a peer can be read from: a request, a socket, or a stream of http2. */
@@ -15,10 +15,26 @@ export type PeerCarrier = IncomingMessage | Http2ServerRequest | Http2Stream | D
  * Who is at the other end, as verified when the connection was made.
  *
  * @throws SpiffeError `ERR_SPIFFE_PEER_UNKNOWN` when no gate of this library has verified the connection, or, for
- * http2, when it is gone.
+ * http2, when it is gone; `ERR_SPIFFE_PEER_NO_CERTIFICATE` for a client without an SVID, which only a server meets that
+ * allows `UNAUTHENTICATED_CLIENTS`.
  */
 export function peerOf(carrier: PeerCarrier): Peer {
+  const peer = peerIfAny(carrier);
+  if (peer !== undefined) return peer;
+  throw new SpiffeError(
+    'ERR_SPIFFE_PEER_NO_CERTIFICATE',
+    'cannot tell who is at the other end: the client showed no SVID, and the server allows UNAUTHENTICATED_CLIENTS; ask peerIfAny, or put requirePeer before the handler',
+  );
+}
+
+/**
+ * Who is at the other end, where a server allows `UNAUTHENTICATED_CLIENTS`: `undefined` for a client that showed no SVID.
+ *
+ * @throws SpiffeError `ERR_SPIFFE_PEER_UNKNOWN` as {@link peerOf} does.
+ */
+export function peerIfAny(carrier: PeerCarrier): Peer | undefined {
   const { peer, cause } = find(carrier);
+  if (peer === NOBODY) return undefined;
   if (peer !== undefined) return peer;
   throw new SpiffeError(
     'ERR_SPIFFE_PEER_UNKNOWN',
@@ -33,7 +49,7 @@ interface Layers {
 }
 
 function find(carrier: PeerCarrier): {
-  readonly peer?: Peer | undefined;
+  readonly peer?: Peer | typeof NOBODY | undefined;
   readonly cause?: unknown;
 } {
   try {
@@ -78,15 +94,47 @@ export function requirePeer(
   const logger = options.logger ?? SILENT;
   return (request, response, next) => {
     const { peer } = find(request);
-    let why = 'the rule says no';
-    try {
-      if (peer !== undefined && accepts(peer.id)) return next();
-    } catch (error) {
-      why = error instanceof Error ? error.message : 'the rule failed';
+    const reason = whyNotPeer(peer, accepts);
+    if (reason === undefined) {
+      next();
+      return;
     }
-    logger.warn({ peer: peer?.id.toString(), reason: why }, 'refused a request');
-    response.statusCode = 403;
-    response.setHeader('content-type', 'text/plain; charset=utf-8');
-    response.end('Forbidden\n');
+    const shown = peer === NOBODY ? undefined : peer?.id.toString();
+    logger.warn({ peer: shown, reason }, REFUSED);
+    answer(response, 403);
   };
+}
+
+function whyNotPeer(
+  peer: Peer | typeof NOBODY | undefined,
+  accepts: PeerPredicate,
+): string | undefined {
+  if (peer === undefined) return 'no gate has verified it';
+  if (peer === NOBODY) return 'it showed no SVID';
+  return whyNot(accepts, peer.id);
+}
+
+/** What a refusal is called in a log. */
+export const REFUSED = 'refused a request';
+
+/** Who is at the other end; `undefined` for nobody, and where no gate has looked. */
+export function shownPeer(carrier: PeerCarrier): Peer | undefined {
+  const { peer } = find(carrier);
+  return peer === NOBODY ? undefined : peer;
+}
+
+/** Why a rule does not accept this ID; `undefined` when it does. */
+export function whyNot(accepts: PeerPredicate, id: SpiffeId): string | undefined {
+  try {
+    return accepts(id) ? undefined : 'the rule says no';
+  } catch (error) {
+    return error instanceof Error ? error.message : 'the rule failed';
+  }
+}
+
+/** Answers with a status that says nothing more. */
+export function answer(response: ForbiddenResponse, status: number): void {
+  response.statusCode = status;
+  response.setHeader('content-type', 'text/plain; charset=utf-8');
+  response.end(`${STATUS_CODES[status]}\n`);
 }

@@ -2,18 +2,21 @@ import type { RequestListener } from 'node:http';
 import { createServer as createHttpsServer, type Server } from 'node:https';
 import { Server as TlsServer } from 'node:tls';
 import { SpiffeError } from '../../errors.js';
-import type { PeerRule } from '../../identity/peer-rule.js';
+import type { PeerRule, UNAUTHENTICATED_CLIENTS } from '../../identity/peer-rule.js';
 import type { Identity } from '../../identity/source.js';
 import { checkDuration } from '../../internal/options.js';
 import { quote } from '../../internal/quote.js';
 import type { Logger } from '../../log.js';
-import { parseRule } from '../../tls/rule.js';
+import { parseAdmission } from '../../tls/rule.js';
 import { guardServer } from '../../tls/serve.js';
 
 /** Options of {@link protect}. */
 export interface ProtectOptions {
-  /** Whom the server lets in. There is no default. */
-  readonly allow: PeerRule;
+  /**
+   * Whom the server lets in. There is no default. `UNAUTHENTICATED_CLIENTS` lets in everyone: a client that shows a
+   * certificate must still be a valid peer, whose ID {@link peerOf} tells; for one that shows none, `peerOf` throws.
+   */
+  readonly allow: PeerRule | typeof UNAUTHENTICATED_CLIENTS;
   /** The oldest version of TLS that is spoken. Default: `TLSv1.2`. */
   readonly minVersion?: 'TLSv1.2' | 'TLSv1.3';
   /**
@@ -56,13 +59,19 @@ export function createServer(
  * its limits, such as `handshakeTimeout` (120 s unless given to it), stay.
  *
  * @throws SpiffeError `ERR_SPIFFE_PEER_RULE_INVALID`, or `ERR_SPIFFE_OPTION_INVALID` when the server does not speak
- * TLS or is protected already.
+ * TLS, listens already or is protected already.
  */
 export function protect(server: TlsServer, identity: Identity, options: ProtectOptions): void {
   if (!(server instanceof TlsServer)) {
     throw new SpiffeError(
       'ERR_SPIFFE_OPTION_INVALID',
       'cannot protect this server: it does not speak TLS, so no peer can be verified; make it with https.createServer or http2.createSecureServer',
+    );
+  }
+  if (server.listening) {
+    throw new SpiffeError(
+      'ERR_SPIFFE_OPTION_INVALID',
+      'cannot protect this server: it listens already, so someone may have come in unverified; protect it before',
     );
   }
   const { allow, minVersion, logger } = options;
@@ -73,7 +82,7 @@ export function protect(server: TlsServer, identity: Identity, options: ProtectO
     );
   }
   guardServer(server, identity, {
-    rule: parseRule(allow),
+    ...parseAdmission(allow),
     ...(minVersion === undefined ? {} : { minVersion }),
     ...(logger === undefined ? {} : { logger }),
   });

@@ -1,11 +1,39 @@
+import { isAsyncFunction, isPromise } from 'node:util/types';
 import { SpiffeError, type SpiffeErrorCode } from '../../errors.js';
-import type { PeerRule } from '../../identity/peer-rule.js';
+import { type PeerRule, WEB_PKI } from '../../identity/peer-rule.js';
 import { SpiffeId } from '../../identity/spiffe-id.js';
 import { quote } from '../../internal/quote.js';
-import { parseRule, type Rule } from '../../tls/rule.js';
+import {
+  type PemCertificates,
+  parseRule,
+  parseWebRule,
+  type Rule,
+  type WebRule,
+} from '../../tls/rule.js';
 
-/** Who must answer at an origin: a rule, or an object that holds it. */
-export type PeerBinding = PeerRule | { readonly id: PeerRule };
+/** Who must answer at an origin: a rule or `WEB_PKI`, or an object that holds it. */
+export type PeerBinding = PeerRule | typeof WEB_PKI | SpiffeBinding | WebBinding;
+
+/** What a binding may say beside who answers. */
+export interface JwtBinding {
+  /**
+   * Each request carries a JWT-SVID for this audience, the name of the service, as `Authorization: Bearer`. One that has
+   * an `Authorization` of its own is refused. Default: no token is sent.
+   */
+  readonly jwtAudience?: string;
+}
+
+/** An origin where a SPIFFE ID answers. */
+export interface SpiffeBinding extends JwtBinding {
+  readonly id: PeerRule;
+}
+
+/** An origin of the web. */
+export interface WebBinding extends JwtBinding {
+  readonly id: typeof WEB_PKI;
+  /** The roots, in PEM, that count for this origin in place of the web's: those of a private CA. */
+  readonly ca?: PemCertificates;
+}
 
 /**
  * Which peer must answer where. Either an object of origins, written `https://host` or `https://host:port`; or a
@@ -20,7 +48,9 @@ export interface Target {
   readonly origin: string;
   readonly host: string;
   readonly port: number;
-  readonly rule: Rule;
+  readonly rule: Rule | WebRule;
+  /** For whom the JWT-SVID is that each request carries; `undefined` for none. */
+  readonly jwtAudience: string | undefined;
 }
 
 /** What a request may not be sent to, and why. */
@@ -37,13 +67,29 @@ export class TargetError extends SpiffeError {
 /** Finds the target of a URL, or throws {@link TargetError}. */
 export type Resolve = (url: URL) => Target;
 
+/** Makes the target of an origin. */
+type MakeTarget = (url: URL, binding: PeerBinding) => Target;
+
 /**
  * Parses the whole of `peers` now, so that a mistake in it fails where it is written.
  *
+ * @param hasJwt - whether there is anything that gives tokens; asked only where one is wanted.
  * @throws SpiffeError `ERR_SPIFFE_OPTION_INVALID` or `ERR_SPIFFE_PEER_RULE_INVALID`.
  */
-export function parsePeers(peers: Peers): Resolve {
-  if (typeof peers === 'function') return (url) => askFor(url, peers);
+export function parsePeers(peers: Peers, hasJwt: () => boolean): Resolve {
+  const makeTarget: MakeTarget = (url, binding) => {
+    const target = parseTarget(url, binding);
+    if (target.jwtAudience !== undefined && !hasJwt())
+      throw invalid(
+        `a JWT-SVID is wanted for ${quote(url.origin)}, and this identity has none to give: leave jwtAudience out, or give an identity with jwt, such as a Workload`,
+      );
+    return target;
+  };
+  if (typeof peers === 'function') {
+    if (isAsyncFunction(peers))
+      throw invalid('it is an async function; the answer is needed at once');
+    return (url) => askFor(url, peers, makeTarget);
+  }
   if (typeof peers !== 'object' || peers === null || Array.isArray(peers)) {
     throw invalid(
       `${quote(peers)} is neither an object of origins nor a function; there is no default`,
@@ -75,7 +121,11 @@ export function urlAt(origin: string, path: string): URL {
   return url;
 }
 
-function askFor(url: URL, peers: (url: URL) => PeerBinding | undefined): Target {
+function askFor(
+  url: URL,
+  peers: (url: URL) => PeerBinding | undefined,
+  makeTarget: MakeTarget,
+): Target {
   const refusal = insecure(url);
   if (refusal !== undefined) throw refusal;
   let binding: PeerBinding | undefined;
@@ -86,26 +136,56 @@ function askFor(url: URL, peers: (url: URL) => PeerBinding | undefined): Target 
     throw notBound(url, 'the function given as peers failed', cause);
   }
   if (binding === undefined) throw notBound(url, 'the function given as peers names no peer');
+  if (isPromise(binding)) {
+    // Nobody waits for it, and its rejection must not end the process.
+    binding.catch(() => undefined);
+    throw notBound(url, 'the function given as peers answered with a promise, not at once');
+  }
   return makeTarget(url, binding);
 }
 
-function makeTarget(url: URL, binding: PeerBinding): Target {
+function parseTarget(url: URL, binding: PeerBinding): Target {
   return Object.freeze({
     origin: url.origin,
     // URL writes an IPv6 address in brackets, sockets take it without.
     host: url.hostname.replace(/^\[(.*)\]$/, '$1'),
     port: Number(url.port || 443),
-    rule: parseRule(ruleOf(binding)),
+    ...parseBinding(binding),
   });
 }
 
-function ruleOf(binding: PeerBinding): PeerRule {
-  if (typeof binding !== 'object' || binding === null) return binding;
-  if (binding instanceof SpiffeId || Array.isArray(binding)) return binding as PeerRule;
-  const { id, ...rest } = binding as { readonly id: PeerRule };
-  const [unknown] = Object.keys(rest);
-  if (unknown !== undefined) throw invalid(`a binding has no field ${quote(unknown)}, only id`);
-  return id;
+function parseBinding(binding: PeerBinding): Pick<Target, 'rule' | 'jwtAudience'> {
+  if (binding === WEB_PKI) return { rule: parseWebRule(), jwtAudience: undefined };
+  if (!isObject(binding)) return { rule: parseRule(binding), jwtAudience: undefined };
+  const { id, jwtAudience, ...rest } = binding;
+  checkAudience(jwtAudience);
+  if (id !== WEB_PKI) {
+    checkFields(rest, []);
+    return { rule: parseRule(id), jwtAudience };
+  }
+  checkFields(rest, ['ca']);
+  return { rule: parseWebRule((rest as Omit<WebBinding, 'id'>).ca), jwtAudience };
+}
+
+function isObject(binding: PeerBinding): binding is SpiffeBinding | WebBinding {
+  if (typeof binding !== 'object' || binding === null) return false;
+  return !(binding instanceof SpiffeId) && !Array.isArray(binding);
+}
+
+/** JWT-SVID 3.2 and 7.2: the name of one service. A token for several would serve each of them at the others. */
+function checkAudience(audience: unknown): void {
+  if (audience === undefined || (typeof audience === 'string' && audience !== '')) return;
+  throw invalid(
+    `${quote(audience)} is no jwtAudience: give the name of the one service that the token is for`,
+  );
+}
+
+function checkFields(rest: object, known: readonly string[]): void {
+  const unknown = Object.keys(rest).find((name) => !known.includes(name));
+  if (unknown === undefined) return;
+  throw invalid(
+    `such a binding has no field ${quote(unknown)}, only ${['id', ...known, 'jwtAudience'].join(', ')}`,
+  );
 }
 
 function parseOrigin(text: string): URL {

@@ -1,4 +1,5 @@
-import { constants, type KeyObject, verify } from 'node:crypto';
+import type { KeyObject, VerifyKeyObjectInput } from 'node:crypto';
+import { nodeCrypto } from '../../internal/crypto.js';
 
 /** Which keys an algorithm can have been made with: RSA, or one curve. */
 export type JwtKeyKind = 'RSA' | 'P-256' | 'P-384' | 'P-521';
@@ -8,7 +9,7 @@ export interface JwtAlgorithm {
   readonly name: string;
   readonly digest: string;
   readonly keyKind: JwtKeyKind;
-  /** Bytes of a raw ECDSA signature R‖S; RSA signatures are as long as the modulus, which OpenSSL checks. */
+  /** Bytes of a raw ECDSA signature R‖S; an RSA signature is as long as the modulus. */
   readonly signatureLength?: number;
   /** RSA-PSS: the salt is as long as the digest, exactly (RFC 7518 §3.5). */
   readonly saltLength?: number;
@@ -31,21 +32,49 @@ export const JWT_ALGORITHMS: ReadonlyMap<string, JwtAlgorithm> = new Map(
   list.map((algorithm) => [algorithm.name, algorithm]),
 );
 
-/** Whether `key`, which is of the algorithm's kind, made `signature` over `data`. */
+/**
+ * Whether a signature by `key` is as long as this one. OpenSSL is laxer: it lets a PSS signature lose its leading zeros.
+ */
+export function hasLength(
+  { signatureLength }: JwtAlgorithm,
+  key: KeyObject,
+  signature: Uint8Array,
+): boolean {
+  // RFC 7518 §3.4; RFC 8017 §8.1.2, step 1: as long as the modulus.
+  const modulusLength = (key.asymmetricKeyDetails?.modulusLength ?? 0) / 8;
+  return signature.length === (signatureLength ?? Math.ceil(modulusLength));
+}
+
+/** Whether `key`, which is of the algorithm's kind, made `signature`, which is of its length, over `data`. */
 export function verifyJws(
   algorithm: JwtAlgorithm,
   key: KeyObject,
   data: Uint8Array,
   signature: Uint8Array,
 ): boolean {
-  if (algorithm.signatureLength !== undefined) {
-    return (
-      signature.length === algorithm.signatureLength &&
-      verify(algorithm.digest, data, { key, dsaEncoding: 'ieee-p1363' }, signature)
-    );
-  }
-  if (algorithm.saltLength === undefined) return verify(algorithm.digest, data, key, signature);
-  const { saltLength } = algorithm;
-  const padding = constants.RSA_PKCS1_PSS_PADDING;
-  return verify(algorithm.digest, data, { key, padding, saltLength }, signature);
+  return nodeCrypto().verify(algorithm.digest, data, input(algorithm, key), signature);
+}
+
+/** The same, in the thread pool. */
+export function verifyJwsInPool(
+  algorithm: JwtAlgorithm,
+  key: KeyObject,
+  data: Uint8Array,
+  signature: Uint8Array,
+): Promise<boolean> {
+  return new Promise((resolve, reject) => {
+    nodeCrypto().verify(algorithm.digest, data, input(algorithm, key), signature, (error, good) => {
+      if (error === null) resolve(good);
+      else reject(error);
+    });
+  });
+}
+
+function input(
+  { signatureLength, saltLength }: JwtAlgorithm,
+  key: KeyObject,
+): VerifyKeyObjectInput {
+  if (signatureLength !== undefined) return { key, dsaEncoding: 'ieee-p1363' };
+  if (saltLength === undefined) return { key };
+  return { key, padding: nodeCrypto().constants.RSA_PKCS1_PSS_PADDING, saltLength };
 }

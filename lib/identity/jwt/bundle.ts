@@ -12,6 +12,9 @@ export interface JwtBundleOptions {
   readonly format?: 'jwks' | 'spiffe';
 }
 
+/** More would let one document of a foreign trust domain hold up everything else while its keys are made. */
+const MOST_KEYS = 128;
+
 const authorities = new WeakMap<JwtBundle, readonly JwtAuthority[]>();
 
 /** The keys that verify the JWT-SVIDs of one trust domain. Immutable; without keys it trusts nothing (JWT-26). */
@@ -36,7 +39,7 @@ export class JwtBundle {
 
   /**
    * Parses a JWK set. Keys of other uses are passed over; a key that cannot serve (private, symmetric, without `kid`,
-   * broken) is left out and named in {@link JwtBundle.skipped}.
+   * broken) is left out and named in {@link JwtBundle.skipped}, and so are those behind the first 128.
    *
    * @throws SpiffeError `ERR_SPIFFE_JWT_BUNDLE_INVALID` when the document is not a JSON object with an array `keys`,
    * `ERR_SPIFFE_TRUST_DOMAIN_INVALID`.
@@ -57,8 +60,10 @@ export class JwtBundle {
     }
     const keys: JwtAuthority[] = [];
     const skipped: string[] = [];
-    for (const entry of entries) {
-      if (!forJwt(entry, options.format ?? 'jwks')) continue;
+    const mine = entries.filter((entry) => forJwt(entry, options.format ?? 'jwks'));
+    if (mine.length > MOST_KEYS)
+      skipped.push(`${mine.length - MOST_KEYS} entries behind the first ${MOST_KEYS}, the limit`);
+    for (const entry of mine.slice(0, MOST_KEYS)) {
       const key = readJwk(entry);
       if ('skipped' in key) skipped.push(key.skipped);
       else keys.push(key);
@@ -66,7 +71,7 @@ export class JwtBundle {
     return new JwtBundle(domain, keys, skipped);
   }
 
-  /** Both are of one trust domain and hold the same keys in the same order. */
+  /** Both are of one trust domain and hold the same keys, in whatever order: SPIRE gives them in a new one each time. */
   equals(other: JwtBundle): boolean {
     return this.trustDomain.equals(other.trustDomain) && fingerprint(this) === fingerprint(other);
   }
@@ -80,6 +85,7 @@ export function jwtAuthoritiesOf(bundle: JwtBundle): readonly JwtAuthority[] {
 function fingerprint(bundle: JwtBundle): string {
   return jwtAuthoritiesOf(bundle)
     .map((key) => key.fingerprint)
+    .toSorted()
     .join();
 }
 

@@ -1,5 +1,6 @@
-import { createPublicKey, type KeyObject } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 import { decodeBase64url } from '../../internal/base64url.js';
+import { nodeCrypto } from '../../internal/crypto.js';
 import { isJsonObject, type JsonObject, member } from '../../internal/json.js';
 import type { JwtKeyKind } from './algorithms.js';
 
@@ -25,7 +26,9 @@ const COORDINATE_BYTES: ReadonlyMap<string, number> = new Map([
 /** RFC 7518 §6.2.2, §6.3.2, §6.4.1: a member that only a private or symmetric key has. */
 const PRIVATE = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k'];
 const FEWEST_RSA_BITS = 2048;
+/** More, in modulus or exponent, would let a foreign trust domain's keys cost tens of milliseconds each to use. */
 const MOST_RSA_BITS = 8192;
+const MOST_EXPONENT_OCTETS = 4;
 
 /** Takes one entry of a JWK set; one that cannot serve is named, never thrown: it costs none of its neighbours (A-19). */
 export function readJwk(entry: unknown): JwtAuthority | SkippedJwk {
@@ -44,7 +47,8 @@ export function readJwk(entry: unknown): JwtAuthority | SkippedJwk {
 
 function readEc(entry: JsonObject, keyId: string, named: string): JwtAuthority | SkippedJwk {
   const crv = member(entry, 'crv');
-  const length = typeof crv === 'string' ? COORDINATE_BYTES.get(crv) : undefined;
+  // Whatever is no string is under no key of the map either.
+  const length = COORDINATE_BYTES.get(crv as string);
   const x = member(entry, 'x');
   const y = member(entry, 'y');
   // RFC 7518 §6.2.1.2: a coordinate has the full length of its curve.
@@ -64,9 +68,10 @@ function readRsa(entry: JsonObject, keyId: string, named: string): JwtAuthority 
   const e = member(entry, 'e');
   const modulus = bytesOf(n);
   const bits = modulus === undefined ? 0 : modulus.length * 8 - Math.clz32(modulus[0] ?? 0) + 24;
-  if (bits < FEWEST_RSA_BITS || bits > MOST_RSA_BITS || bytesOf(e) === undefined) {
+  if (bits < FEWEST_RSA_BITS || bits > MOST_RSA_BITS)
     return skip(`${named} is no RSA key of ${FEWEST_RSA_BITS} to ${MOST_RSA_BITS} bits`);
-  }
+  if ((bytesOf(e)?.length ?? Number.POSITIVE_INFINITY) > MOST_EXPONENT_OCTETS)
+    return skip(`${named} has no exponent of at most ${MOST_EXPONENT_OCTETS} octets`);
   return make(keyId, 'RSA', { kty: 'RSA', n: n as string, e: e as string }, named);
 }
 
@@ -81,11 +86,29 @@ function make(
   named: string,
 ): JwtAuthority | SkippedJwk {
   try {
-    const key = createPublicKey({ key: jwk, format: 'jwk' });
+    const key = keyOf(kind, jwk);
     return { keyId, kind, key, fingerprint: JSON.stringify([keyId, jwk]) };
   } catch {
     return skip(`${named} is no valid key`);
   }
+}
+
+/**
+ * Up to the point of a key on the larger curves, as SPKI (RFC 5480 §2). OpenSSL multiplies by the order of the curve
+ * to check a key that comes as JWK, which takes milliseconds; that the point is on the curve says as much, and it checks
+ * that of an SPKI too.
+ */
+const SPKI_HEADS: ReadonlyMap<JwtKeyKind, string> = new Map([
+  ['P-384', '3076301006072a8648ce3d020106052b8104002203620004'],
+  ['P-521', '30819b301006072a8648ce3d020106052b810400230381860004'],
+]);
+
+function keyOf(kind: JwtKeyKind, jwk: Record<string, string>): KeyObject {
+  const head = SPKI_HEADS.get(kind);
+  if (head === undefined) return nodeCrypto().createPublicKey({ key: jwk, format: 'jwk' });
+  const numbers = [jwk['x'], jwk['y']].map((number = '') => Buffer.from(number, 'base64url'));
+  const key = Buffer.concat([Buffer.from(head, 'hex'), ...numbers]);
+  return nodeCrypto().createPublicKey({ key, format: 'der', type: 'spki' });
 }
 
 function skip(skipped: string): SkippedJwk {

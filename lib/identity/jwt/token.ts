@@ -1,10 +1,23 @@
 import { SpiffeError } from '../../errors.js';
 import { decodeBase64url } from '../../internal/base64url.js';
+import { BoundedMap } from '../../internal/bounded-map.js';
 import { type JsonObject, member, parseJsonObject } from '../../internal/json.js';
 import { SpiffeId } from '../spiffe-id.js';
 import { JWT_ALGORITHMS, type JwtAlgorithm } from './algorithms.js';
 
 const LONGEST = 64 * 1024;
+/** Seconds from 1970 to the last instant of a Date (ECMAScript 21.4.1.1). */
+const FARTHEST = 8.64e12;
+/** An issuer writes the same header again and again. */
+const MOST_HEADERS = 100;
+const LONGEST_KNOWN_HEADER = 512;
+
+interface Header {
+  readonly algorithm: JwtAlgorithm;
+  readonly keyId: string | undefined;
+}
+
+const knownHeaders = new BoundedMap<string, Header>(MOST_HEADERS);
 
 /** A JWT-SVID whose form and claims hold; who signed it is not known yet. */
 export interface DecodedToken {
@@ -14,7 +27,8 @@ export interface DecodedToken {
   readonly audience: readonly string[];
   /** Seconds since 1970, fractions allowed. */
   readonly expires: number;
-  readonly notBefore: number | undefined;
+  /** Minus infinity where the token has none. */
+  readonly notBefore: number;
   readonly claims: JsonObject;
   readonly signed: Uint8Array;
   readonly signature: Uint8Array;
@@ -28,31 +42,43 @@ export interface DecodedToken {
 export function decodeToken(token: string): DecodedToken {
   if (typeof token !== 'string') throw invalid('the token is not a string');
   if (token.length > LONGEST) throw invalid(`the token is longer than ${LONGEST} characters`);
-  const parts = token.split('.');
-  const [head, body, sign] = parts;
-  if (parts.length !== 3 || !head || !body || !sign) {
+  const first = token.indexOf('.');
+  const second = token.indexOf('.', first + 1);
+  const head = token.slice(0, first);
+  const body = token.slice(first + 1, second);
+  const sign = token.slice(second + 1);
+  if (second === -1 || head === '' || body === '' || sign === '' || sign.includes('.')) {
     throw invalid(
       'the token is not three parts joined by dots (JWT-01); give the token alone, without "Bearer "',
     );
   }
-  const header = parseObject(head, 'header');
-  // JWT-04: the algorithm is judged before anything else.
-  const algorithm = readAlgorithm(header);
-  checkHeader(header);
+  const { algorithm, keyId } = knownHeaders.peek(head) ?? readHeader(head);
   const signature = decodeBase64url(sign);
   if (signature === undefined) throw invalid('the signature is not base64url (JWT-01)');
   const claims = parseObject(body, 'payload');
   return {
     algorithm,
-    keyId: readKeyId(header),
+    keyId,
     id: readSubject(claims),
     audience: readAudience(claims),
     expires: readTime(claims, 'exp') ?? missing('exp', 'JWT-14'),
-    notBefore: readTime(claims, 'nbf'),
+    notBefore: readTime(claims, 'nbf') ?? Number.NEGATIVE_INFINITY,
     claims,
-    signed: Buffer.from(`${head}.${body}`, 'latin1'),
+    signed: Buffer.from(token.slice(0, second), 'latin1'),
     signature,
   };
+}
+
+function readHeader(part: string): Header {
+  const object = parseObject(part, 'header');
+  // JWT-04: the algorithm is judged before anything else.
+  const algorithm = readAlgorithm(object);
+  checkHeader(object);
+  const header = { algorithm, keyId: readKeyId(object) };
+  // A copy: a part of a string holds the whole of it, which is the token here.
+  if (part.length <= LONGEST_KNOWN_HEADER)
+    knownHeaders.set(Buffer.from(part, 'latin1').toString('latin1'), header);
+  return header;
 }
 
 function parseObject(part: string, what: string): JsonObject {
@@ -64,8 +90,8 @@ function parseObject(part: string, what: string): JsonObject {
 }
 
 function readAlgorithm(header: JsonObject): JwtAlgorithm {
-  const name = member(header, 'alg');
-  const algorithm = typeof name === 'string' ? JWT_ALGORITHMS.get(name) : undefined;
+  // Whatever is no string is under no key of the map either.
+  const algorithm = JWT_ALGORITHMS.get(member(header, 'alg') as string);
   if (algorithm === undefined)
     throw invalid(`its alg is none of ${[...JWT_ALGORITHMS.keys()].join(' ')} (JWT-04)`);
   return algorithm;
@@ -105,7 +131,8 @@ function parseSubject(subject: string): SpiffeId {
 
 function readAudience(claims: JsonObject): readonly string[] {
   const audience = member(claims, 'aud');
-  const list: readonly unknown[] = Array.isArray(audience) ? audience : [audience];
+  if (typeof audience === 'string') return [audience];
+  const list: readonly unknown[] = Array.isArray(audience) ? audience : [];
   if (list.length === 0 || !list.every((value) => typeof value === 'string')) {
     throw invalid('its audience is neither a string nor a list of strings (JWT-10)');
   }
@@ -115,8 +142,9 @@ function readAudience(claims: JsonObject): readonly string[] {
 function readTime(claims: JsonObject, name: string): number | undefined {
   const value = member(claims, name);
   if (value === undefined) return undefined;
-  if (typeof value !== 'number' || !Number.isFinite(value))
-    throw invalid(`its ${name} is not a number (RFC 7519 2)`);
+  // Also bounds it: whoever waits for that instant holds it in a Date.
+  if (typeof value !== 'number' || !(Math.abs(value) <= FARTHEST))
+    throw invalid(`its ${name} is not a number of seconds that a date can hold (RFC 7519 2)`);
   return value;
 }
 

@@ -18,7 +18,7 @@ let judge: typeof judgeToken | undefined;
  * Verifies a JWT-SVID by the bundle of its subject's own trust domain (JWT-SVID §4). `iss` plays no part, and no key
  * or key location is ever taken from the token.
  *
- * @throws SpiffeError `ERR_SPIFFE_OPTION_INVALID` without an audience, `ERR_SPIFFE_JWT_SVID_INVALID` when it is not a
+ * @throws SpiffeError `ERR_SPIFFE_OPTION_INVALID` without an audience or for a `now` that is no instant, `ERR_SPIFFE_JWT_SVID_INVALID` when it is not a
  * JWT-SVID at all, `ERR_SPIFFE_JWT_AUDIENCE` when it is for others, `ERR_SPIFFE_JWT_EXPIRED` when it is not valid at that
  * instant, `ERR_SPIFFE_BUNDLE_NOT_FOUND` when its trust domain is unknown, `ERR_SPIFFE_JWT_UNTRUSTED` when no key of that
  * bundle signed it.

@@ -85,10 +85,10 @@ export function anchorsOf(bundle: X509Bundle): Anchors {
 }
 
 function invalid(domain: TrustDomain, why: string, cause: unknown): SpiffeError {
-  const detail = cause instanceof Error ? `: ${cause.message}` : '';
+  const { message } = cause as Error;
   return new SpiffeError(
     'ERR_SPIFFE_X509_BUNDLE_INVALID',
-    `cannot take a bundle for ${domain}: ${why}${detail}`,
+    `cannot take a bundle for ${domain}: ${why}: ${message}`,
     { cause },
   );
 }

@@ -1,4 +1,5 @@
-import { createPublicKey, type KeyObject } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
+import { nodeCrypto } from '../../internal/crypto.js';
 import * as der from '../../internal/der.js';
 import { type KeyKind, readKeyKind } from './key-kind.js';
 import { readSignatureAlgorithm, type SignatureAlgorithm } from './signature.js';
@@ -42,7 +43,8 @@ export class Certificate {
   readonly signature: Uint8Array;
   readonly uriNames: readonly string[];
   readonly ca: boolean;
-  readonly pathLength: number | undefined;
+  /** How many intermediates may stand below it; Infinity when it does not say. */
+  readonly pathLength: number;
   /** `undefined` without the extension. */
   readonly keyUsage: number | undefined;
   readonly subjectKeyId: string | undefined;
@@ -157,7 +159,7 @@ export class Certificate {
    * @throws Error of node:crypto when the bytes are no key, a point off the curve for one.
    */
   get publicKey(): KeyObject {
-    this.#publicKey ??= createPublicKey({
+    this.#publicKey ??= nodeCrypto().createPublicKey({
       key: Buffer.from(this.spki),
       format: 'der',
       type: 'spki',
@@ -184,7 +186,7 @@ type Fields = Pick<
 class Extensions {
   uriNames: string[] = [];
   ca = false;
-  pathLength: number | undefined;
+  pathLength = Number.POSITIVE_INFINITY;
   keyUsage: number | undefined;
   subjectKeyId: string | undefined;
   authorityKeyId: string | undefined;

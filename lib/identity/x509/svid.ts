@@ -1,8 +1,9 @@
-import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 import { SpiffeError } from '../../errors.js';
+import { nodeCrypto } from '../../internal/crypto.js';
 import * as der from '../../internal/der.js';
 import type { SpiffeId } from '../spiffe-id.js';
-import { Certificate } from './certificate.js';
+import { Certificate, KEY_CERT_SIGN } from './certificate.js';
 import { leafId } from './leaf.js';
 
 /**
@@ -15,13 +16,11 @@ export class X509Svid {
   readonly hint: string;
   /** DER certificates, the leaf first. */
   readonly certificates: readonly Uint8Array[];
-  /** The leaf is valid from this instant, */
-  readonly notBefore: Date;
-  /** to this one, both included. */
-  readonly notAfter: Date;
   /** The leaf's serial number in hexadecimal. */
   readonly serialNumber: string;
   readonly #key: KeyObject;
+  readonly #notBefore: number;
+  readonly #notAfter: number;
 
   private constructor(
     id: SpiffeId,
@@ -33,13 +32,13 @@ export class X509Svid {
     this.id = id;
     this.hint = hint;
     this.certificates = Object.freeze(chain.map((certificate) => certificate.der));
-    this.notBefore = new Date(leaf.notBefore);
-    this.notAfter = new Date(leaf.notAfter);
     // Without the octet that only keeps a DER integer positive: the form that OpenSSL and SPIRE print.
     this.serialNumber = Buffer.from(leaf.serialNumber)
       .toString('hex')
       .replace(/^00(?=.)/, '');
     this.#key = key;
+    this.#notBefore = leaf.notBefore;
+    this.#notAfter = leaf.notAfter;
     Object.freeze(this);
   }
 
@@ -60,18 +59,39 @@ export class X509Svid {
     const leaf = chain[0];
     if (leaf === undefined) throw invalid('there is no certificate');
     const id = leafId(leaf);
-    // X509-SVID §3.2: what is presented beyond the leaf are signing certificates.
-    if (chain.slice(1).some((certificate) => !certificate.ca))
+    // X509-SVID §3.2 and §4.3: what is presented beyond the leaf are signing certificates.
+    if (!chain.slice(1).every(maySign))
       throw invalid(`a certificate of ${id} beyond the leaf is not a CA's (X509-10)`);
     const privateKey = readKey(key, id);
-    if (!createPublicKey(privateKey).equals(publicKeyOf(leaf, id)))
+    if (!belongs(privateKey, publicKeyOf(leaf, id)))
       throw invalid(`the private key does not belong to the leaf of ${id} (WLA-19)`);
     return new X509Svid(id, chain, leaf, privateKey, options.hint ?? '');
+  }
+
+  /** The leaf is valid from this instant, included. Each call gives a Date of its own, since none can be frozen. */
+  get notBefore(): Date {
+    return new Date(this.#notBefore);
+  }
+
+  /** The leaf is valid to this instant, included. */
+  get notAfter(): Date {
+    return new Date(this.#notAfter);
   }
 
   /** The private key. Whoever has it is this workload. */
   get privateKey(): KeyObject {
     return this.#key;
+  }
+
+  /** What is worth a line in a log: neither the key nor the certificates. */
+  toJSON(): Record<'id' | 'hint' | 'serialNumber' | 'notBefore' | 'notAfter', string> {
+    return {
+      id: this.id.toString(),
+      hint: this.hint,
+      serialNumber: this.serialNumber,
+      notBefore: this.notBefore.toISOString(),
+      notAfter: this.notAfter.toISOString(),
+    };
   }
 }
 
@@ -94,11 +114,31 @@ function publicKeyOf(leaf: Certificate, id: SpiffeId): KeyObject {
   }
 }
 
+function maySign({ ca, keyUsage = 0 }: Certificate): boolean {
+  return ca && (keyUsage & KEY_CERT_SIGN) !== 0;
+}
+
+const PROBE = Buffer.from('agent-spiffe');
+
+/** Shown by a signature: OpenSSL believes the public half that is written beside a private one. */
+function belongs(privateKey: KeyObject, publicKey: KeyObject): boolean {
+  try {
+    return nodeCrypto().verify(
+      'sha256',
+      PROBE,
+      publicKey,
+      nodeCrypto().sign('sha256', PROBE, privateKey),
+    );
+  } catch {
+    return false;
+  }
+}
+
 /** PKCS#8 DER and nothing behind it; Node itself would read PEM as well, and ignore what follows. */
 function readKey(bytes: Uint8Array, id: SpiffeId): KeyObject {
   try {
     der.readDer(bytes, der.SEQUENCE, 'the private key');
-    return createPrivateKey({ key: Buffer.from(bytes), format: 'der', type: 'pkcs8' });
+    return nodeCrypto().createPrivateKey({ key: Buffer.from(bytes), format: 'der', type: 'pkcs8' });
   } catch {
     // The cause is left out: it was made from the key's bytes.
     throw invalid(`the private key of ${id} is not unencrypted PKCS#8 DER (WLA-17)`);

@@ -2,12 +2,12 @@ import {
   Client,
   type ClientReadableStream,
   connectivityState,
-  credentials,
   Metadata,
   status,
 } from '@grpc/grpc-js';
 import { describeAddress, type WorkloadApiAddress } from './address.js';
 import type { StreamEnd } from './failure.js';
+import { PlaintextCredentials } from './plaintext.js';
 import type { RpcMethod } from './proto.js';
 
 /** What a stream tells its owner. Neither may throw. */
@@ -33,11 +33,12 @@ export interface WorkloadApiClientOptions {
 /** A channel and the calls that are on it. */
 interface Connection {
   readonly client: Client;
+  readonly credentials: PlaintextCredentials;
   calls: number;
 }
 
 /**
- * Calls a Workload API. This is the one module that loads grpc-js, and it is itself loaded on first use.
+ * Calls a Workload API. It loads grpc-js, so it is itself loaded on first use.
  *
  * A channel whose endpoint was unreachable is given up with its last call, and the next call makes another: grpc-js
  * would let the old one wait for a time of its own (up to two minutes) on top of ours.
@@ -88,33 +89,45 @@ export class WorkloadApiClient {
     };
   }
 
-  /** Gives up the channel; calls still under way end. */
-  close(): void {
-    this.#connection?.client.close();
+  /** Closes the connection; calls still under way end with it, and the next call makes another. */
+  reconnect(): void {
+    if (this.#connection !== undefined) destroy(this.#connection);
     this.#connection = undefined;
   }
 
+  close(): void {
+    this.reconnect();
+  }
+
   #connect(): Connection {
-    this.#connection ??= {
-      client: new Client(target(this.#options.address), credentials.createInsecure(), {
-        'grpc.max_receive_message_length': this.#options.messageBytes,
-        // A proxy of the environment has no business with a local endpoint.
-        'grpc.enable_http_proxy': 0,
-        // The pool that a process shares would hand the new channel the old one's wait.
-        'grpc.use_local_subchannel_pool': 1,
-        'grpc.enable_channelz': 0,
-        'grpc.service_config_disable_resolution': 1,
-      }),
-      calls: 0,
-    };
+    this.#connection ??= connect(this.#options);
     return this.#connection;
   }
 
   #leave(connection: Connection, unreachable: boolean): void {
     connection.calls--;
     if (unreachable && this.#connection === connection) this.#connection = undefined;
-    if (this.#connection !== connection && connection.calls === 0) connection.client.close();
+    if (this.#connection !== connection && connection.calls === 0) destroy(connection);
   }
+}
+
+function connect({ address, messageBytes }: WorkloadApiClientOptions): Connection {
+  const credentials = new PlaintextCredentials();
+  const client = new Client(target(address), credentials, {
+    'grpc.max_receive_message_length': messageBytes,
+    // A proxy of the environment has no business with a local endpoint.
+    'grpc.enable_http_proxy': 0,
+    // The pool that a process shares would hand the new channel the old one's wait.
+    'grpc.use_local_subchannel_pool': 1,
+    'grpc.enable_channelz': 0,
+    'grpc.service_config_disable_resolution': 1,
+  });
+  return { client, credentials, calls: 0 };
+}
+
+function destroy({ client, credentials }: Connection): void {
+  client.close();
+  credentials.destroy();
 }
 
 function metadata(): Metadata {

@@ -14,6 +14,7 @@ export interface StreamEnd {
 
 export const OK = 0;
 export const INVALID_ARGUMENT = 3;
+export const DEADLINE_EXCEEDED = 4;
 export const PERMISSION_DENIED = 7;
 export const UNIMPLEMENTED = 12;
 
@@ -87,9 +88,4 @@ function whatToCheck(details: string): string {
 function thisProcess(): string {
   const uid = process.getuid?.();
   return uid === undefined ? `pid ${process.pid}` : `uid ${uid}, pid ${process.pid}`;
-}
-
-/** What went wrong, as part of another message: without the code that ends its own. */
-export function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message.replace(/ \[ERR_SPIFFE_\w+\]$/, '') : 'unknown';
 }

@@ -1,10 +1,11 @@
-import { SpiffeError } from '../../errors.js';
 import type { Clock } from '../../internal/clock.js';
 import type { Logger } from '../../log.js';
-import { describeAddress, type WorkloadApiAddress } from './address.js';
+import { firstState } from '../first-state.js';
+import type { WorkloadApiAddress } from './address.js';
 import { WorkloadApiClient } from './client.js';
-import { reasonOf } from './failure.js';
+import { LazyJwt } from './lazy-jwt.js';
 import type { WorkloadLimits } from './limits.js';
+import { openTimeout } from './open-timeout.js';
 import type { X509SvidPick } from './pick.js';
 import { WorkloadX509Source } from './x509-source.js';
 
@@ -22,6 +23,7 @@ export interface OpenSettings {
 /** A workload that has its identity. */
 export interface OpenedWorkload {
   readonly x509: WorkloadX509Source;
+  readonly jwt: LazyJwt;
   readonly close: () => void;
 }
 
@@ -35,49 +37,23 @@ export async function openWorkload(settings: OpenSettings): Promise<OpenedWorklo
   const { address, limits, signal } = settings;
   signal?.throwIfAborted();
   const client = new WorkloadApiClient({ address, messageBytes: limits.messageBytes });
-  const x509 = new WorkloadX509Source({ ...settings, client });
+  const environment = { ...settings, client };
+  const x509: WorkloadX509Source = new WorkloadX509Source(environment, () => jwt.follow());
+  const jwt = new LazyJwt(environment, x509);
   const close = (): void => {
     x509.close();
+    jwt.close();
     client.close();
   };
   try {
     x509.start();
-    await firstState(x509, settings);
+    await firstState(x509, {
+      ...settings,
+      timedOut: () => openTimeout('X.509-SVID', x509.trouble, settings),
+    });
   } catch (error) {
     close();
     throw error;
   }
-  return { x509, close };
-}
-
-async function firstState(x509: WorkloadX509Source, settings: OpenSettings): Promise<void> {
-  const { clock, signal, timeoutMs } = settings;
-  const deadline = new AbortController();
-  const timer = clock.setTimeout(() => deadline.abort(timedOut(x509, settings)), timeoutMs);
-  try {
-    const until =
-      signal === undefined ? deadline.signal : AbortSignal.any([signal, deadline.signal]);
-    for await (const { state } of x509.updates({ signal: until })) if (state === 'ready') return;
-    // The states have ended, and nobody but the endpoint can have ended them.
-    throw x509.trouble ?? timedOut(x509, settings);
-  } finally {
-    clock.clearTimeout(timer);
-  }
-}
-
-function timedOut(x509: WorkloadX509Source, settings: OpenSettings): SpiffeError {
-  const cause = x509.trouble;
-  const where = describeAddress(settings.address);
-  const why =
-    cause === undefined
-      ? 'it has taken the call and sent nothing; is a SPIFFE Workload API at this address?'
-      : reasonOf(cause);
-  return new SpiffeError(
-    'ERR_SPIFFE_OPEN_TIMEOUT',
-    `no X.509-SVID came from the Workload API at ${where} within ${settings.timeoutMs} ms: ${why}`,
-    {
-      cause,
-      ...(cause?.grpcStatus === undefined ? {} : { grpcStatus: cause.grpcStatus }),
-    },
-  );
+  return { x509, jwt, close };
 }

@@ -1,4 +1,4 @@
-import protobuf from 'protobufjs/minimal.js';
+import { protobuf } from './protobuf.js';
 import {
   embedded,
   FIXED64,
@@ -38,7 +38,7 @@ const tag = (number: number, wireType: number): number => (number << 3) | wireTy
 /** `google.protobuf.Value`: a oneof, so the last kind read is the one that holds. */
 const value: Part<StructValue> = {
   read(bytes, depth) {
-    const reader = protobuf.Reader.create(bytes);
+    const reader = protobuf().Reader.create(bytes);
     let result: StructValue | undefined;
     while (reader.pos < reader.len) {
       const seen = readTag(reader);

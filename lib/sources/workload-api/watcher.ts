@@ -29,6 +29,8 @@ export interface WatcherOptions {
   readonly what: string;
   readonly address: WorkloadApiAddress;
   readonly start: (events: StreamEvents) => Stream;
+  /** Lets go of the connection that the stream was on, so that the next one is on another. */
+  readonly reconnect: () => void;
   readonly handlers: WatchHandlers;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -43,6 +45,7 @@ export interface WatcherOptions {
 export class Watcher {
   readonly #options: WatcherOptions;
   #stopped = false;
+  /** `undefined` while none is up. */
   #stream: Stream | undefined;
   #timer: ClockTimer | undefined;
   #limits: BackoffLimits | undefined;
@@ -73,6 +76,19 @@ export class Watcher {
     });
   }
 
+  /** Gives up a stream that is up and silent, and its connection, for a new one. One that is down is tried anyway. */
+  restart(): void {
+    if (this.#stopped || this.#stream === undefined) return;
+    const { what, logger } = this.#options;
+    logger.info(
+      { stream: what },
+      `the stream of ${what} is silent though news is due; reconnecting`,
+    );
+    this.#stream.cancel();
+    this.#options.reconnect();
+    this.start();
+  }
+
   stop(): void {
     this.#stopped = true;
     this.#stream?.cancel();
@@ -81,6 +97,7 @@ export class Watcher {
 
   #ended(end: StreamEnd, lasted: boolean, heard: boolean): void {
     const { address, clock, handlers, random = Math.random } = this.#options;
+    this.#stream = undefined;
     if (end.status === OK && lasted) {
       this.#failures = 0;
       this.start();

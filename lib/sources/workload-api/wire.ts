@@ -1,5 +1,6 @@
-import protobuf, { type Reader, type Writer } from 'protobufjs/minimal.js';
+import type { Reader, Writer } from 'protobufjs/minimal.js';
 import { SpiffeError } from '../../errors.js';
+import { protobuf } from './protobuf.js';
 
 /** Turns a message into bytes and back. */
 export interface Codec<T> {
@@ -65,7 +66,7 @@ export function message<T extends object>(
     },
     read(bytes, depth, into = codec.empty()) {
       if (depth > DEEPEST) throw new RangeError(`messages nest deeper than ${DEEPEST}`);
-      const reader = protobuf.Reader.create(bytes);
+      const reader = protobuf().Reader.create(bytes);
       while (reader.pos < reader.len) {
         const tag = readTag(reader);
         const known = byNumber.get(tag >>> 3);
@@ -83,7 +84,8 @@ export function message<T extends object>(
       for (const key of names) fields[key].write(writer, value[key]);
     },
     encode(value) {
-      const writer = protobuf.Writer.create();
+      if (names.length === 0) return new Uint8Array();
+      const writer = protobuf().Writer.create();
       codec.write(writer, value);
       return writer.finish();
     },

@@ -6,15 +6,11 @@ import { X509Bundles } from '../../identity/x509/bundles.js';
 import { X509Svid } from '../../identity/x509/svid.js';
 import { DerReader } from '../../internal/der.js';
 import { quote } from '../../internal/quote.js';
-import { reasonOf } from './failure.js';
+import { reasonOf } from '../held-state.js';
+import { sameSvid, type X509Content } from '../held-x509-source.js';
+import { type BundleReader, readBundle, readBundleMap } from './bundle-map.js';
 import type { WorkloadLimits } from './limits.js';
 import type { X509SvidEntry, X509SvidResponse } from './proto.js';
-
-/** What one message of the stream says: the complete X.509 state of a workload (WLA-05). */
-export interface X509Content {
-  readonly svids: readonly X509Svid[];
-  readonly bundles: X509Bundles;
-}
 
 /** A message as it was read. */
 export interface X509Reading {
@@ -43,10 +39,13 @@ export function readX509Content(
     throw invalid(
       `it holds ${response.svids.length} X509-SVIDs, above the limit of ${limits.svids}`,
     );
-  if (response.federatedBundles.size > limits.bundles)
-    throw invalid(
-      `it holds ${response.federatedBundles.size} bundles, above the limit of ${limits.bundles}`,
-    );
+  const bundleReader: BundleReader<X509Bundle> = {
+    limits,
+    parse: (domain, bytes) => X509Bundle.fromDer(domain, bytes),
+    held: (domain) => before?.bundles.get(domain),
+    invalid,
+  };
+  const foreign = readBundleMap(response.federatedBundles, bundleReader);
 
   const svids: X509Svid[] = [];
   const own = new Map<string, X509Bundle>();
@@ -58,23 +57,16 @@ export function readX509Content(
     }
     const svid = readSvid(entry, at, limits, now, before);
     svids.push(svid);
-    const bundle = readOwnBundle(entry, at, svid.id.trustDomain, limits, before);
+    const bundle = readOwnBundle(entry, at, svid.id.trustDomain, bundleReader);
     const other = own.get(bundle.trustDomain.name);
     if (other !== undefined && !other.equals(bundle))
       throw invalid(`it holds two bundles that differ for ${bundle.trustDomain.name}`);
     own.set(bundle.trustDomain.name, other ?? bundle);
   }
 
-  const bundles = new Map(own);
-  for (const [key, bytes] of response.federatedBundles) {
-    try {
-      const bundle = readForeignBundle(key, bytes, limits, before);
-      // The bundle of our own trust domain is the one beside the SVID.
-      if (!own.has(bundle.trustDomain.name)) bundles.set(bundle.trustDomain.name, bundle);
-    } catch (cause) {
-      omissions.push(invalid(`the bundle of ${quote(key)}: ${reasonOf(cause)}`, cause));
-    }
-  }
+  omissions.push(...foreign.omissions);
+  // The bundle of our own trust domain is the one beside the SVID.
+  const bundles = new Map([...foreign.bundles, ...own]);
   if (bundles.size > limits.bundles)
     throw invalid(`it holds ${bundles.size} bundles, above the limit of ${limits.bundles}`);
   return {
@@ -118,39 +110,13 @@ function readOwnBundle(
   entry: X509SvidEntry,
   at: number,
   domain: TrustDomain,
-  limits: WorkloadLimits,
-  before: X509Content | undefined,
+  reader: BundleReader<X509Bundle>,
 ): X509Bundle {
   try {
-    return readBundle(domain, entry.bundle, limits, before);
+    return readBundle(domain, entry.bundle, reader);
   } catch (cause) {
     throw invalid(`the bundle beside ${which(entry, at)}: ${reasonOf(cause)}`, cause);
   }
-}
-
-function readForeignBundle(
-  key: string,
-  bytes: Uint8Array,
-  limits: WorkloadLimits,
-  before: X509Content | undefined,
-): X509Bundle {
-  // WLA-14: the key is the trust domain's own SPIFFE ID.
-  const id = SpiffeId.parse(key);
-  if (id.path !== '') throw invalid('the key is the ID of a workload, not of a trust domain');
-  return readBundle(id.trustDomain, bytes, limits, before);
-}
-
-function readBundle(
-  domain: TrustDomain,
-  bytes: Uint8Array,
-  limits: WorkloadLimits,
-  before: X509Content | undefined,
-): X509Bundle {
-  if (bytes.length > limits.bundleBytes)
-    throw invalid(`${bytes.length} bytes are above the limit of ${limits.bundleBytes}`);
-  const bundle = X509Bundle.fromDer(domain, bytes);
-  const held = before?.bundles.get(domain);
-  return held?.equals(bundle) ? held : bundle;
 }
 
 /** How many DER elements stand one after another, counted to one above `most`; what follows bad bytes is not counted. */
@@ -165,17 +131,6 @@ function elements(bytes: Uint8Array, most: number): number {
   return count;
 }
 
-function sameSvid(one: X509Svid, other: X509Svid): boolean {
-  return (
-    one.hint === other.hint &&
-    one.certificates.length === other.certificates.length &&
-    one.certificates.every((certificate, at) => {
-      const counterpart = other.certificates[at];
-      return counterpart !== undefined && Buffer.compare(certificate, counterpart) === 0;
-    })
-  );
-}
-
 function which(entry: X509SvidEntry, at: number): string {
   return `X509-SVID ${at + 1} (${quote(entry.spiffeId)})`;
 }
@@ -185,16 +140,5 @@ function invalid(why: string, cause?: unknown): SpiffeError {
     'ERR_SPIFFE_WORKLOAD_API_RESPONSE_INVALID',
     `cannot use all of an X509SVIDResponse of the Workload API: ${why}`,
     { cause },
-  );
-}
-
-/** Both say the same. */
-export function sameContent(one: X509Content, other: X509Content): boolean {
-  return (
-    one.svids.length === other.svids.length &&
-    // Whatever has not changed keeps its object.
-    one.svids.every((svid, at) => svid === other.svids[at]) &&
-    one.bundles.size === other.bundles.size &&
-    Array.from(one.bundles).every((bundle) => bundle === other.bundles.get(bundle.trustDomain))
   );
 }

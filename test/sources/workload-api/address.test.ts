@@ -1,22 +1,7 @@
-import { readFileSync } from 'node:fs';
 import { parseWorkloadApiAddress, SpiffeError } from 'agent-spiffe';
 import { expect } from 'chai';
 import { describeAddress, resolveWorkloadApiAddress } from '#lib/sources/workload-api/address.js';
-
-interface Vector {
-  readonly id: string;
-  readonly kind: string;
-  readonly expect: 'accept' | 'reject';
-  readonly why: string;
-  readonly text: string;
-}
-
-const vectors = readFileSync(new URL('../../../test/vectors/spiffe.jsonl', import.meta.url), 'utf8')
-  .split('\n')
-  .filter((line) => line !== '')
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the file's README says so
-  .map((line) => JSON.parse(line) as Vector)
-  .filter(({ kind }) => kind === 'address');
+import { vectorsOf } from '../../support/vectors.js';
 
 const unix = (path: string) => ({ kind: 'unix', path }) as const;
 const tcp = (host: string, port: number) => ({ kind: 'tcp', host, port }) as const;
@@ -67,7 +52,7 @@ const REFUSED = [
 ] as const;
 
 describe('parseWorkloadApiAddress', () => {
-  for (const vector of vectors) {
+  for (const vector of vectorsOf('address')) {
     it(`${vector.expect}s the vector ${vector.id} (${vector.why})`, () => {
       const parse = (): unknown => parseWorkloadApiAddress(vector.text);
       if (vector.expect === 'accept') expect(parse).not.to.throw();

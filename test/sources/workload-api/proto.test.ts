@@ -10,6 +10,7 @@ import {
   VALIDATE_JWT_SVID,
 } from '#lib/sources/workload-api/proto.js';
 import type { StructValue } from '#lib/sources/workload-api/struct.js';
+import { Random } from '../../support/random.js';
 
 // Names and numbers from the tables of SPIFFE_Workload_API 5 and 6 and of google/protobuf/struct.proto.
 const DESCRIPTION = `
@@ -33,55 +34,20 @@ message ListValue { repeated Value values = 1; }
 `;
 const standard = protobuf.parse(DESCRIPTION).root;
 
-/** A small seeded generator (mulberry32): a failure names the seed, and the seed gives it again. */
-class Random {
-  private state: number;
-
-  constructor(seed: number) {
-    this.state = seed;
-  }
-
-  below(bound: number): number {
-    this.state = (this.state + 0x6d2b79f5) | 0;
-    let t = Math.imul(this.state ^ (this.state >>> 15), 1 | this.state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) % bound;
-  }
-
-  bytes(): Uint8Array {
-    return Uint8Array.from({ length: this.below(3) === 0 ? 0 : this.below(300) }, () =>
-      this.below(256),
-    );
-  }
-
-  text(): string {
-    const alphabet = ['a', 'Z', '0', '/', 'é', '€', '😀', '\u0000', '\ufeff', '.'];
-    return Array.from({ length: this.below(20) }, () => alphabet[this.below(10)]).join('');
-  }
-
-  list<T>(make: () => T): T[] {
-    return Array.from({ length: this.below(4) }, make);
-  }
-
-  map<T>(make: () => T): Map<string, T> {
-    return new Map(this.list(() => [this.text(), make()] as const));
-  }
-
-  struct(depth = 0): StructValue {
-    switch (this.below(depth > 3 ? 4 : 6)) {
-      case 0:
-        return null;
-      case 1:
-        return this.below(2) === 1;
-      case 2:
-        return (this.below(2 ** 31) - 2 ** 30) / 7;
-      case 3:
-        return this.text();
-      case 4:
-        return this.list(() => this.struct(depth + 1));
-      default:
-        return this.map(() => this.struct(depth + 1));
-    }
+function randomStruct(r: Random, depth = 0): StructValue {
+  switch (r.below(depth > 3 ? 4 : 6)) {
+    case 0:
+      return null;
+    case 1:
+      return r.below(2) === 1;
+    case 2:
+      return (r.below(2 ** 31) - 2 ** 30) / 7;
+    case 3:
+      return r.text();
+    case 4:
+      return r.list(() => randomStruct(r, depth + 1));
+    default:
+      return r.map(() => randomStruct(r, depth + 1));
   }
 }
 
@@ -165,7 +131,7 @@ const CASES: readonly Case[] = [
   {
     name: 'ValidateJWTSVIDResponse',
     codec: VALIDATE_JWT_SVID.response,
-    make: (r) => ({ spiffeId: r.text(), claims: r.map(() => r.struct()) }),
+    make: (r) => ({ spiffeId: r.text(), claims: r.map(() => randomStruct(r)) }),
     reflect: (m) => ({ ...m, claims: plainStruct(m['claims']) }),
   },
 ];
