@@ -4,8 +4,6 @@ import { parseCheckpoint, type SignedCheckpoint } from './checkpoint.js';
 import { CHECKPOINTS } from './layout.js';
 
 const NEWLINE = 0x0a;
-/** Lines of text, an empty one, lines of signatures. */
-const NOTE = /^(?:[^\n]+\n)+\n(?:— [^\n]+\n)+$/;
 const SIGNATURE = Buffer.from('— ');
 
 /** What stands in the file of checkpoints where a note should. */
@@ -55,7 +53,7 @@ export class CheckpointFile {
     if (end === undefined) return undefined;
     const text = this.#bytes.toString('utf8', this.#position, end);
     const entry = {
-      checkpoint: NOTE.test(text) ? parseCheckpoint(text) : undefined,
+      checkpoint: parseCheckpoint(text),
       number: ++this.#number,
       line: this.#line,
     };

@@ -3,16 +3,15 @@ import { createPublicKey, hash, type KeyObject, sign, verify } from 'node:crypto
 /** C2SP signed-note: the type of an Ed25519 signature and key. */
 const ED25519 = 0x01;
 const KEY_ID_BYTES = 4;
-const SIGNATURE_BYTES = 64;
 const PUBLIC_KEY_BYTES = 32;
 /** RFC 8410: what stands before the 32 bytes of an Ed25519 key in a SubjectPublicKeyInfo. */
 const SPKI_PREFIX = Buffer.from('302a300506032b6570032100', 'hex');
 
-const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
 /** C2SP signed-note: not empty, no blank of any kind, no plus. */
 const NAME = /^[^\p{White_Space}+\p{Cc}]+$/u;
 const VERIFIER_KEY = /^([^\p{White_Space}+\p{Cc}]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/]+={0,2})$/u;
-const SIGNATURE_LINE = /^— ([^ ]+) ([^ ]+)$/;
+/** C2SP signed-note: the text is separated from the signatures by the last empty line. */
+const NOTE = /^([^]*\n)\n((?:— [^ \n]+ [^ \n]+\n)+)$/;
 
 /** A key that verifies notes, in the form in which it is passed around: `name+id+key`. */
 export class VerifierKey {
@@ -70,11 +69,6 @@ export interface Note {
   readonly signatures: readonly NoteSignature[];
 }
 
-/** Whether a key may bear this name. */
-export function isKeyName(name: string): boolean {
-  return NAME.test(name);
-}
-
 /** C2SP signed-note: the text and one signature, by an Ed25519 key. */
 export function signNote(text: string, key: VerifierKey, privateKey: KeyObject): string {
   const signature = sign(null, Buffer.from(text), privateKey);
@@ -84,31 +78,30 @@ export function signNote(text: string, key: VerifierKey, privateKey: KeyObject):
 
 /** Reads a note; `undefined` when it is none. Who signed it is still to be verified. */
 export function parseNote(note: string): Note | undefined {
-  // C2SP signed-note: the text is separated from the signatures by the last empty line.
-  const at = note.lastIndexOf('\n\n');
-  if (at < 0 || !note.endsWith('\n') || note.length === at + 2) return undefined;
-  const signatures: NoteSignature[] = [];
-  for (const line of note.slice(at + 2, -1).split('\n')) {
-    const [, name = '', base64 = ''] = SIGNATURE_LINE.exec(line) ?? [];
-    const bytes = decodeBase64(base64);
-    if (!isKeyName(name) || bytes === undefined || bytes.length <= KEY_ID_BYTES) return undefined;
-    const keyId = bytes.subarray(0, KEY_ID_BYTES).toString('hex');
-    signatures.push({ name, keyId, bytes: bytes.subarray(KEY_ID_BYTES) });
-  }
-  return { text: note.slice(0, at + 1), signatures };
+  const [, text = '', lines = ''] = NOTE.exec(note) ?? [];
+  const signatures = lines.split('\n').slice(0, -1).map(parseSignature);
+  if (signatures.length === 0 || !signatures.every((signature) => signature !== undefined))
+    return undefined;
+  return { text, signatures };
+}
+
+function parseSignature(line: string): NoteSignature | undefined {
+  const [, name = '', base64 = ''] = line.split(' ');
+  const bytes = decodeBase64(base64);
+  if (!NAME.test(name) || bytes === undefined || bytes.length <= KEY_ID_BYTES) return undefined;
+  const keyId = bytes.subarray(0, KEY_ID_BYTES).toString('hex');
+  return { name, keyId, bytes: bytes.subarray(KEY_ID_BYTES) };
 }
 
 /** Whether the note is signed by this key; a signature of the key's that does not verify makes it false. */
 export async function isSignedBy(note: Note, key: VerifierKey): Promise<boolean> {
   const own = note.signatures.filter(({ name, keyId }) => name === key.name && keyId === key.id);
-  const whole = own.every(({ bytes }) => bytes.length === SIGNATURE_BYTES);
-  if (own.length === 0 || !whole) return false;
   const verdicts = await Promise.all(own.map(({ bytes }) => key.verify(note.text, bytes)));
-  return verdicts.every(Boolean);
+  return own.length > 0 && verdicts.every(Boolean);
 }
 
 /** Standard base64 with its padding (RFC 4648 §4), in its canonical form alone. */
 export function decodeBase64(text: string): Buffer | undefined {
   const bytes = Buffer.from(text, 'base64');
-  return BASE64.test(text) && bytes.toString('base64') === text ? bytes : undefined;
+  return bytes.toString('base64') === text ? bytes : undefined;
 }

@@ -58,9 +58,14 @@ describe('a signed note', () => {
     });
   }
 
-  it('may carry the signatures of others', async () => {
-    const other = '— witness.example/w AAAAAAAA\n';
-    expect(await verifies(`${NOTE}${other}`)).to.equal(true);
+  it('may carry the signatures of others, and of another key of the same name', async () => {
+    for (const other of ['— witness.example/w AAAAAAAA\n', '— example.com/foo AAAAAAAA\n'])
+      expect(await verifies(`${NOTE}${other}`)).to.equal(true);
+  });
+
+  it('may have empty lines in its text', () => {
+    const note = NOTE.replace('This is', 'This\n\nis');
+    expect(parseNote(note)?.text).to.equal('This\n\nis an example message.\n');
   });
 
   const BROKEN: readonly (readonly [string, string])[] = [
@@ -70,6 +75,9 @@ describe('a signed note', () => {
     ['a hyphen for the dash', NOTE.replace('—', '-')],
     ['base64 that is not canonical', NOTE.replace('aQM=', 'aQN=')],
     ['base64url', NOTE.replace('Uw2QOkn8srV1yJGh2VYRlL1Tnagv1', 'Uw2QOkn8srV1yJGh2VYRlL1Tnag_1')],
+    ['a plus in the name of a key', NOTE.replace('com/foo', 'com/f+o')],
+    ['a blank of another kind in the name of a key', NOTE.replace('com/foo', 'com/f\u00a0o')],
+    ['one line among its signatures that is none', `${NOTE}more\n`],
     ['a key without a name', NOTE.replace('— example.com/foo', '— ')],
     ['no more than a key id', NOTE.replace(/Uw2QO\S*/, 'Uw2QOg==')],
   ];

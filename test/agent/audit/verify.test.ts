@@ -2,6 +2,7 @@ import { generateKeyPairSync } from 'node:crypto';
 import {
   copyFileSync,
   cpSync,
+  mkdirSync,
   readFileSync,
   renameSync,
   rmSync,
@@ -199,6 +200,7 @@ describe('an audit log that was altered', () => {
       lines.slice(1),
       lines.with(0, '{}'),
     ];
+    edits.push(lines.with(0, '{"activity_id":'), lines.with(0, '{"activity_id":99}'));
     for (const edited of edits) {
       write(edited);
       const { intact, problems } = await verifyAuditLog(copy);
@@ -261,6 +263,20 @@ describe('an audit log that was altered', () => {
         writeCheckpoints(notes.toSpliced(at, 0, notes[at] as string));
         expect(told(await verifyAuditLog(copy))).to.deep.equal(['checkpoint-invalid']);
       }
+    });
+
+    it('takes those that others have signed too', async () => {
+      const witness = '— witness.example/w AAAAAAAA\n';
+      writeCheckpoints(checkpointsOf(original).map((note) => `${note}${witness}`));
+      expect(told(await verifyAuditLog(copy))).to.deep.equal([]);
+      expect((await verifyAuditLog(copy)).checkpoints).to.equal(5);
+    });
+
+    it('cannot be read when they are no file', async () => {
+      rmSync(join(copy, 'checkpoints'));
+      mkdirSync(join(copy, 'checkpoints'));
+      const error: unknown = await verifyAuditLog(copy).catch((reason: unknown) => reason);
+      expect(error).to.include({ code: 'ERR_SPIFFE_AUDIT_UNAVAILABLE' });
     });
 
     it('is told by those that are left when one is gone', async () => {
