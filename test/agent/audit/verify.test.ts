@@ -255,6 +255,31 @@ describe('an audit log that was altered', () => {
       }
     });
 
+    it('shows those that are none', async () => {
+      const notes = checkpointsOf(original);
+      for (const broken of [
+        'not a note\n\n— x AAAAAAAA\n',
+        (notes[2] as string).replace('\n7\n', '\n'),
+      ]) {
+        writeCheckpoints(notes.with(2, broken));
+        const { problems } = await verifyAuditLog(copy);
+        expect(problems.map(({ message, line }) => [message, line])).to.deep.equal([
+          ['checkpoint 3 is malformed', 11],
+        ]);
+      }
+    });
+
+    it('says which it is when it is one of several', async () => {
+      const notes = checkpointsOf(original);
+      const signature = notes[1]?.split('\n')[4] as string;
+      const last = notes[2]?.split('\n')[4] as string;
+      writeCheckpoints(notes.with(2, (notes[2] as string).replace(last, signature)));
+      const { problems } = await verifyAuditLog(copy);
+      expect(problems.map(({ message }) => message)).to.deep.equal([
+        'checkpoint 3 is signed by no key that an earlier record endorses',
+      ]);
+    });
+
     it('shows that they were reordered or doubled', async () => {
       const notes = checkpointsOf(original);
       for (const at of [0, 1, 2, 3]) {
@@ -315,6 +340,16 @@ describe('an audit log that was altered', () => {
       expect(remarks[0]).to.equal('the last 5 records are below no checkpoint yet');
     });
 
+    it('takes a line that is not complete for what a killed writer has left', async () => {
+      writeFileSync(join(copy, FIRST), '{"action"', { flag: 'a' });
+      writeFileSync(join(copy, 'checkpoints'), 'example.org/', { flag: 'a' });
+      const { problems, remarks, records } = await verifyAuditLog(copy);
+      expect(problems).to.deep.equal([]);
+      expect(records).to.equal(SIZE);
+      expect(remarks.join()).to.include('the last line, after record 11, is not complete');
+      expect(remarks.join()).to.include('the last checkpoint is not complete');
+    });
+
     it('shows what is no record after the last', async () => {
       writeCheckpoints(checkpointsOf(original).slice(0, 3));
       expect(await found(lines.toSpliced(9, 1))).to.deep.equal(['line-broken 9']);
@@ -368,6 +403,7 @@ describe('an audit log of several processes', () => {
 
   const UNENDORSED: readonly (readonly [string, (line: string) => string])[] = [
     ['at another time that is none', (line) => line.replace(/"time":[0-9]+/, '"time":"now"')],
+    ['at a time in words', (line) => line.replace(/"time":[0-9]+/, '"time":"2026"')],
     ['at a time beyond all', (line) => line.replace(/"time":[0-9]+/, '"time":1e300')],
     ['with nothing in it', (line) => line.replace(/"endorsement":\{[^}]*\}/, '"endorsement":{}')],
     ['without it', (line) => line.replace('"endorsement"', '"endorsements"')],
@@ -396,17 +432,41 @@ describe('an audit log of several processes', () => {
   });
 
   it('shows an endorsement by another identity', async () => {
+    const { origin = '' } = await verifyAuditLog(original);
+    await expectRefused(origin, 'spiffe://example.org/agents/writer');
+  });
+
+  it('shows an endorsement for another log of the same identity', () =>
+    expectRefused('example.org/agents/researcher/audit/0', AGENT));
+
+  it('takes one for this log of this identity', async () => {
+    const { origin = '' } = await verifyAuditLog(original);
+    await endorseAgain(origin, AGENT);
+    expect(told(await verifyAuditLog(copy))).to.deep.equal([]);
+  });
+
+  async function expectRefused(origin: string, id: string): Promise<void> {
+    await endorseAgain(origin, id);
+    expect(told(await verifyAuditLog(copy))).to.deep.equal(['endorsement-invalid 4']);
+  }
+
+  /** Puts an endorsement behind the first four records. */
+  async function endorseAgain(origin: string, id: string): Promise<void> {
     keep(4, 2);
-    const ca = TestCa.create('example.org');
-    const origin = (await verifyAuditLog(copy)).origin as string;
-    const svid = ca.issue('spiffe://example.org/agents/writer');
+    const svid = TestCa.create('example.org').issue(id);
     const { publicKey } = generateKeyPairSync('ed25519');
     const key = VerifierKey.of(origin, publicKey.export({ format: 'der', type: 'spki' }));
     const endorsement = endorse(svid, { origin, index: 4, key });
     const parts = keyParts(endorsement, { agent: AGENT, time: Date.now() });
     const line = ownLine(parts, 4, { origin, version: '1' });
-    writeFileSync(join(copy, FIRST), `${readFileSync(join(copy, FIRST), 'utf8')}${line}`);
-    expect(told(await verifyAuditLog(copy))).to.deep.equal(['endorsement-invalid 4']);
+    writeFileSync(join(copy, FIRST), line, { flag: 'a' });
+  }
+
+  it('shows that the first record endorses no key', async () => {
+    const line = eventLine(intent({}), 0, { origin: 'example.org/x', version: '1' }, () => 'keep');
+    writeFileSync(join(copy, FIRST), line);
+    rmSync(join(copy, 'checkpoints'));
+    expect(told(await verifyAuditLog(copy))).to.deep.equal(['endorsement-invalid 0']);
   });
 });
 
@@ -463,6 +523,21 @@ describe('an audit log whose own key signs what is not so', () => {
     expect(problems.map(({ message }) => message)).to.deep.equal([
       'checkpoint 2 is for another tree than the signed ones after it',
     ]);
+  });
+
+  it('shows by a checkpoint that was kept that what is below it is not what it was', async () => {
+    const other = new MerkleTree();
+    for (const line of ['a', 'b']) other.append(leafHash(Buffer.from(line)));
+    const kept = signCheckpoint({ origin, size: 2, root: other.root() }, key, privateKey);
+    const same = signCheckpoint({ origin, size: 2, root: rootAt(2) }, key, privateKey);
+    sign([
+      [1, rootAt(1)],
+      [4, rootAt(4)],
+    ]);
+    const verdict = await verifyAuditLog(home.path, { checkpoints: [same, kept] });
+    expect(told(verdict)).to.deep.equal(['checkpoint-unknown 2']);
+    expect(verdict.problems[0]?.message).to.include('the records below it are others');
+    expect(told(await verifyAuditLog(home.path, { checkpoints: [same] }))).to.deep.equal([]);
   });
 
   it('shows a checkpoint of another log', async () => {
@@ -543,6 +618,23 @@ describe('an audit log in several files', () => {
       renameSync(join(home.path, 'away'), join(copy, name));
     }
     expect((await verifyAuditLog(copy)).intact).to.equal(true);
+  });
+
+  it('shows that one is named after another record, where no checkpoint tells', async () => {
+    writeFileSync(join(copy, 'checkpoints'), checkpointsOf(original)[0] as string);
+    expect(told(await verifyAuditLog(copy))).to.deep.equal([]);
+    const last = names.at(-1) as string;
+    renameSync(join(copy, last), join(copy, '00000000000000000999.jsonl'));
+    expect(told(await verifyAuditLog(copy))).to.deep.equal([
+      `segment-missing ${Number(last.slice(0, 20))}`,
+    ]);
+  });
+
+  it('shows that one that is not the last does not end with a line', async () => {
+    const [name = ''] = names;
+    writeFileSync(join(copy, name), '{"action"', { flag: 'a' });
+    const { problems } = await verifyAuditLog(copy);
+    expect(problems.map(({ kind, file }) => [kind, file])).to.deep.equal([['line-broken', name]]);
   });
 
   it('shows that two were exchanged', async () => {
