@@ -4,6 +4,8 @@
  */
 import { cpus } from 'node:os';
 import { WorkloadApiServer } from 'agent-spiffe/testing';
+import { agentComparisons } from './agent.js';
+import { auditComparisons } from './audit.js';
 import { GoSpiffe } from './go.js';
 import { identityComparisons } from './identity.js';
 import { jwtComparisons } from './jwt.js';
@@ -20,10 +22,14 @@ const material = await makeMaterial();
 const go = await GoSpiffe.start(material);
 const tls = await tlsComparisons(material, go);
 const jwt = await jwtComparisons(material, go, api);
+const agent = await agentComparisons(api.address);
+const audit = await auditComparisons();
 const comparisons: readonly Comparison[] = [
   ...identityComparisons(material, go),
   ...jwt.comparisons,
   ...tls.comparisons,
+  ...agent.comparisons,
+  ...audit.comparisons,
   ...startComparisons(api.address),
 ];
 const results: Result[] = [];
@@ -32,7 +38,7 @@ for (const comparison of comparisons) {
   results.push(result);
   if (!asJson) console.log(rows(result));
 }
-await Promise.all([tls.close(), jwt.close(), go?.close()]);
+await Promise.all([tls.close(), jwt.close(), agent.close(), audit.close(), go?.close()]);
 await api.close();
 
 const machine = { node: process.version, cpu: cpus()[0]?.model, cores: cpus().length, rounds };
@@ -48,7 +54,8 @@ if (results.some(({ rivals }) => rivals.some(({ kept }) => kept === false))) pro
 function rows({ name, unit, ours, rivals }: Result): string {
   const against = rivals.map(({ name: rival, figure, ratio, mark, kept }) => {
     const spread = `${ratio.median.toFixed(2)} (${ratio.min.toFixed(2)} to ${ratio.max.toFixed(2)})`;
-    const verdict = mark === undefined ? '' : `   ${kept ? 'kept' : 'MISSED'}: ${promise(mark)}`;
+    const verdict =
+      mark === undefined ? '' : `   ${kept ? 'kept' : 'MISSED'}: ${promise(mark, unit)}`;
     return `  ${rival} ${shown(figure)} ${unit}   ours to it ${spread}${verdict}`;
   });
   return [name, `  ours ${shown(ours)} ${unit}`, ...against].join('\n');
@@ -58,8 +65,8 @@ function shown(value: number): string {
   return value.toLocaleString('en', { maximumSignificantDigits: 3 });
 }
 
-function promise(mark: Mark): string {
+function promise(mark: Mark, unit: string): string {
   if ('atLeast' in mark) return `at least ${mark.atLeast}`;
   if ('atMost' in mark) return `at most ${mark.atMost}`;
-  return `at most ${mark.over} ms more`;
+  return `at most ${mark.over} ${unit} more`;
 }

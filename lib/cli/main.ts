@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { SpiffeError } from '../errors.js';
+import { addAuditCommand } from './audit.js';
 import { addDevCommand } from './dev.js';
 
 const FAILED = 1;
@@ -10,8 +11,8 @@ const BAD_USAGE = 2;
 const EXIT_CODES = `
 Exit codes:
   0  it did what it was asked, or was stopped by SIGINT or SIGTERM and closed cleanly
-  1  it failed in a way that no option explains
-  2  a command or option is wrong, or the address cannot be listened on`;
+  1  it failed in a way that no option explains, or an audit log is not what was written
+  2  a command or option is wrong, the address cannot be listened on, or a log cannot be read`;
 
 function version(): string {
   const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
@@ -27,6 +28,7 @@ const program = new Command('agent-spiffe')
     outputError: (text, write) => write(`agent-spiffe: ${text.replace(/^error: /, '')}`),
   })
   .exitOverride();
+addAuditCommand(program);
 addDevCommand(program);
 
 try {
@@ -41,7 +43,7 @@ function report(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : BAD_USAGE;
   if (error instanceof SpiffeError) {
     console.error(`agent-spiffe: ${error.message}`);
-    return BAD_USAGE;
+    return error.code === 'ERR_SPIFFE_AUDIT_INVALID' ? FAILED : BAD_USAGE;
   }
   console.error('agent-spiffe:', error);
   return FAILED;

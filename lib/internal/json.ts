@@ -1,5 +1,13 @@
 const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
+/** A value that JSON can say. */
+export type JsonValue = null | boolean | number | string | readonly JsonValue[] | JsonRecord;
+
+/** A JSON object, all of whose members JSON can say. */
+export interface JsonRecord {
+  readonly [name: string]: JsonValue;
+}
+
 /** A JSON object whose members are still to be looked at. */
 export type JsonObject = Readonly<Record<string, unknown>>;
 

@@ -1,0 +1,284 @@
+import { randomUUID } from 'node:crypto';
+import { deadline } from '../internal/deadline.js';
+import type { JsonRecord } from '../internal/json.js';
+import { quote } from '../internal/quote.js';
+import { type Admitted, admit, checkPinned, checkSink } from './admit.js';
+import { askApproval } from './approval/ask.js';
+import type { CallRef, DecisionRecord, EventBase } from './audit/events.js';
+import { current, type GuardCore, type Running } from './core.js';
+import { DeniedError } from './denied.js';
+import { Grounds } from './grounds.js';
+import { decide, type Verdict } from './policy/decide.js';
+import type { ApprovalObligation, Obligation } from './policy/request.js';
+import { recordDenial } from './refusal.js';
+import { measure, redact } from './result.js';
+import type { TaskCore } from './task-core.js';
+import { errorType, type Span } from './telemetry.js';
+import type { Tool } from './tool.js';
+
+/** What a tool's function is told beside its arguments. */
+export interface CallContext {
+  /** Aborts when the task ends, or when the caller no longer wants the result. */
+  readonly signal: AbortSignal;
+  /** Names the call in the record. */
+  readonly callId: string;
+  readonly taskId: string;
+}
+
+/** The function of a tool. */
+export type ToolFunction = (args: JsonRecord, context: CallContext) => unknown;
+
+/**
+ * One guarded call. Everything up to the budget and the labels happens in the call itself, before anything is waited
+ * for; then decision, obligations, the durable intent, a second look at the labels, the function, the durable outcome.
+ */
+export async function guardedCall(
+  running: Running,
+  tool: Tool,
+  run: ToolFunction,
+  input: unknown,
+  outer?: AbortSignal,
+): Promise<unknown> {
+  outer?.throwIfAborted();
+  const call = new Call(running, tool, outer);
+  running.task.enter();
+  let failure: { readonly error: unknown } | undefined;
+  try {
+    return await call.perform(run, input);
+  } catch (error) {
+    failure = { error };
+    throw error;
+  } finally {
+    call.span.end(failure);
+    running.task.leave();
+  }
+}
+
+class Call {
+  readonly span: Span;
+  readonly #guard: GuardCore;
+  readonly #task: TaskCore;
+  readonly #tool: Tool;
+  readonly #names: { readonly task: TaskCore['ref']; readonly call: CallRef } & Pick<
+    EventBase,
+    'trace'
+  >;
+  readonly #depth: number;
+  readonly #outer: AbortSignal | undefined;
+  readonly #grounds: Grounds;
+  #admitted: Admitted | undefined;
+  #decision: DecisionRecord | undefined;
+  #intended = false;
+  /** How many of the grounds the intent tells. */
+  #told = 0;
+
+  constructor({ task, call: parent, depth }: Running, tool: Tool, outer: AbortSignal | undefined) {
+    this.#task = task;
+    this.#guard = task.guard;
+    this.#tool = tool;
+    this.#outer = outer;
+    this.#depth = depth + 1;
+    this.#grounds = new Grounds(tool.name, task.guard.evaluateOnly);
+    const id = randomUUID();
+    const { agent, startSpan } = task.guard;
+    this.span = startSpan({ agent, taskId: task.ref.id, tool: tool.name, callId: id });
+    const { trace } = this.span;
+    const call = { id, tool: tool.name, effect: tool.effect, ...(parent && { parent: parent.id }) };
+    this.#names = { task: task.ref, call: Object.freeze(call), ...(trace && { trace }) };
+  }
+
+  async perform(run: ToolFunction, input: unknown): Promise<unknown> {
+    let admitted: Admitted;
+    try {
+      this.#checkOpen();
+      admitted = admit(this.#task, this.#tool, this.#depth, input, this.#grounds);
+      this.#admitted = admitted;
+      const asked = this.#decide(admitted);
+      await this.#heed(asked instanceof Promise ? await asked : asked, admitted);
+      await this.#intend(admitted);
+      this.#checkAgain(admitted);
+    } catch (error) {
+      throw await this.#refused(error);
+    }
+    return await this.#run(run, admitted);
+  }
+
+  #checkOpen(): void {
+    const ended = this.#task.ended();
+    if (ended !== undefined) throw ended;
+    this.#outer?.throwIfAborted();
+  }
+
+  #decide({ request }: Admitted): Verdict | Promise<Verdict> {
+    const { policy, policyTimeoutMs, clock } = this.#guard;
+    const late = (): Error => new Error(`no answer in ${policyTimeoutMs} ms`);
+    return decide(policy, request, (answer) =>
+      this.#wait(deadline(clock, policyTimeoutMs, answer, late)),
+    );
+  }
+
+  async #heed({ record, problem, cause }: Verdict, admitted: Admitted): Promise<void> {
+    this.#decision = record;
+    this.#checkOpen();
+    if (problem !== undefined) {
+      this.#grounds.deny('policy', problem, record.reasons, cause);
+      return;
+    }
+    for (const obligation of record.obligations) {
+      if (obligation.type === 'shorten-life') this.#task.shorten(obligation.ttlMs);
+      if (obligation.type === 'require-approval')
+        await this.#approve(obligation, admitted, record.reasons);
+    }
+  }
+
+  async #approve(
+    obligation: ApprovalObligation,
+    { request }: Admitted,
+    reasons: readonly string[],
+  ): Promise<void> {
+    const { approver, approvalTimeoutMs, clock, evaluateOnly, recorder } = this.#guard;
+    const { by, timeoutMs = approvalTimeoutMs } = obligation;
+    if (approver === undefined || evaluateOnly) {
+      this.#grounds.deny(
+        'approval',
+        `it needs the approval of ${quote(by)}, who is not asked`,
+        reasons,
+      );
+      return;
+    }
+    const wait = <T>(answer: Promise<T>): Promise<T> => this.#wait(answer);
+    const asking = { approver, timeoutMs, clock, wait };
+    const answer = await askApproval(asking, obligation, request, reasons);
+    const { outcome, argumentsDigest, problem, cause } = answer;
+    const answered = answer.approver === undefined ? {} : { approver: answer.approver };
+    await recorder.append({
+      kind: 'approval',
+      ...this.#names,
+      argumentsDigest,
+      by,
+      outcome,
+      ...answered,
+    });
+    this.#checkOpen();
+    if (problem !== undefined) this.#grounds.deny('approval', problem, reasons, cause);
+  }
+
+  async #intend({ request }: Admitted): Promise<void> {
+    const { wouldDeny } = this.#grounds;
+    this.#told = wouldDeny.length;
+    await this.#guard.recorder.append({
+      kind: 'call.intent',
+      ...this.#names,
+      request,
+      decision: this.#decision as DecisionRecord,
+      ...(wouldDeny.length > 0 && { wouldDeny: [...wouldDeny] }),
+    });
+    this.#intended = true;
+  }
+
+  /** While the call waited others have read, and the tool may have changed: look again, right before the function. */
+  #checkAgain({ flow }: Admitted): void {
+    this.#checkOpen();
+    checkPinned(this.#task, this.#tool, this.#grounds);
+    // What this very call will read is not in its arguments.
+    checkSink(flow, this.#task.flow.labelsBeside(flow.returns), this.#grounds);
+  }
+
+  async #run(run: ToolFunction, { args, flow, bytesOut }: Admitted): Promise<unknown> {
+    const task = this.#task;
+    const { clock, recorder } = this.#guard;
+    const running = { task, call: this.#names.call, depth: this.#depth };
+    const started = clock.now();
+    let result: unknown;
+    let failure: { readonly error: unknown } | undefined;
+    task.calls += 1;
+    task.bytesOut += bytesOut;
+    task.busy();
+    try {
+      result = this.span.within(() => current.run(running, run, args, this.#context()));
+      if (isThenable(result)) result = await this.#wait(Promise.resolve(result));
+      // A function that waits for nothing can outlive its task too.
+      const ended = task.ended();
+      if (ended !== undefined) throw ended;
+      result = this.#redacted(result);
+    } catch (error) {
+      failure = { error };
+    } finally {
+      task.unbusy();
+      task.flow.settle(flow.returns);
+    }
+    const cut = task.state !== 'open' || this.#outer?.aborted === true;
+    const late = this.#grounds.wouldDeny.slice(this.#told);
+    await recorder.append({
+      kind: 'call.outcome',
+      ...this.#names,
+      status: failure === undefined ? 'success' : cut ? 'aborted' : 'failure',
+      durationMs: clock.now() - started,
+      ...(failure === undefined ? measure(result) : { error: errorType(failure.error) }),
+      ...(late.length > 0 && { wouldDeny: late }),
+    });
+    if (failure !== undefined) throw failure.error;
+    return result;
+  }
+
+  #context(): CallContext {
+    const { signal, ref } = this.#task;
+    return {
+      signal: this.#outer === undefined ? signal : AbortSignal.any([signal, this.#outer]),
+      callId: this.#names.call.id,
+      taskId: ref.id,
+    };
+  }
+
+  #redacted(result: unknown): unknown {
+    const obligations: readonly Obligation[] = this.#decision?.obligations ?? [];
+    const pointers = obligations.flatMap((each) =>
+      each.type === 'redact' ? (each.result ?? []) : [],
+    );
+    if (pointers.length === 0 || this.#guard.evaluateOnly) return result;
+    try {
+      return redact(result, pointers);
+    } catch (error) {
+      const why = 'its result must be redacted, which it cannot be, so that it is withheld';
+      throw this.#grounds.error('policy', why, this.#decision?.reasons, error);
+    }
+  }
+
+  /** Takes back what the call took, and puts the refusal on record; gives what to throw. */
+  async #refused(error: unknown): Promise<unknown> {
+    this.#admitted?.undo();
+    if (!(error instanceof DeniedError)) {
+      if (this.#intended) await this.#abandoned();
+      return error;
+    }
+    this.#task.denied += 1;
+    const { reason, message, policies } = error;
+    await recordDenial(this.#guard, {
+      kind: 'call.denied',
+      ...this.#names,
+      denial: { reason, message, policies },
+      ...(this.#admitted && { request: this.#admitted.request }),
+      ...(this.#decision && { decision: this.#decision }),
+    });
+    return error;
+  }
+
+  /** The caller no longer wanted it, when its intent was already on record. */
+  async #abandoned(): Promise<void> {
+    const { recorder } = this.#guard;
+    await recorder.append({
+      kind: 'call.outcome',
+      ...this.#names,
+      status: 'aborted',
+      durationMs: 0,
+    });
+  }
+
+  #wait<T>(promise: Promise<T>): Promise<T> {
+    return this.#task.wait(promise, this.#outer);
+  }
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof (value as { readonly then?: unknown } | null | undefined)?.then === 'function';
+}

@@ -1,0 +1,156 @@
+import type { BoundFetch, Identity } from '../identity/source.js';
+import { type Clock, SYSTEM_CLOCK } from '../internal/clock.js';
+import { checkDuration } from '../internal/options.js';
+import { quote } from '../internal/quote.js';
+import { type Logger, SILENT } from '../log.js';
+import type { Approver } from './approval/approver.js';
+import type { AuditLog } from './audit/log.js';
+import type { CallContext } from './call.js';
+import type { GuardCore } from './core.js';
+import { LocalGuard } from './local-guard.js';
+import { checkMembers, optionError } from './options.js';
+import type { PolicyEngine } from './policy/engine.js';
+import { Recorder } from './recorder.js';
+import type { SchemaInput, SchemaOutput, StandardSchema } from './standard-schema.js';
+import type { Task } from './task.js';
+import { fetchTool, type Origins } from './task-fetch.js';
+import type { TaskOptions } from './task-options.js';
+import { loadTelemetry } from './telemetry.js';
+import type { ToolDescription } from './tool-description.js';
+import type { ToolSpec } from './tool-spec.js';
+
+/** Options of {@link createGuard}. */
+export interface GuardOptions {
+  /** Who acts. Its loss revokes every task. */
+  readonly identity: Identity;
+  /** Decides each call; closed with the guard. */
+  readonly policy: PolicyEngine;
+  /** Keeps the record; closed with the guard. */
+  readonly audit: AuditLog;
+  /** What `task.fetch` sends requests with. Default: there is no `task.fetch`. */
+  readonly fetch?: BoundFetch;
+  /**
+   * What requests by `task.fetch` do with data, by origin. One that is not named takes public data alone, lies outside,
+   * and answers with internal data that is not trusted.
+   */
+  readonly origins?: Origins;
+  /** Whom to ask where a policy wants an approval. Default: no one, so that such calls are refused. */
+  readonly approver?: Approver;
+  /**
+   * Lets pass what it would refuse, and says so in each record. What cannot be put on record is refused all the same,
+   * and so is a call outside any task or after its end. Default: `false`.
+   */
+  readonly evaluateOnly?: boolean;
+  /** How long a policy engine may take; no answer is a denial. Default: 1,000. */
+  readonly policyTimeoutMs?: number;
+  /** How long to wait for an approval whose obligation does not say. Default: 300,000. */
+  readonly approvalTimeoutMs?: number;
+  readonly logger?: Logger;
+}
+
+/** A tool as agents call it. Rejects with a `DeniedError` when the call is refused. */
+export type GuardedTool<Args, Result> = (
+  args: Args,
+  options?: { readonly signal?: AbortSignal },
+) => Promise<Result>;
+
+/** Makes every action of a task a fresh decision. */
+export interface Guard {
+  /**
+   * Wraps a tool, at start-up. Its schema, when it has one, types the arguments.
+   *
+   * @throws SpiffeError `ERR_SPIFFE_OPTION_INVALID`, and `ERR_SPIFFE_GUARD_SEALED` after the first task.
+   */
+  tool<S extends StandardSchema, Result>(
+    name: string,
+    spec: ToolSpec & { readonly schema: S },
+    run: (args: SchemaOutput<S>, context: CallContext) => Result | Promise<Result>,
+  ): GuardedTool<SchemaInput<S>, Result>;
+  tool<Args extends object, Result>(
+    name: string,
+    spec: ToolSpec,
+    run: (args: Args, context: CallContext) => Result | Promise<Result>,
+  ): GuardedTool<Args, Result>;
+  /**
+   * Runs a function in a task of its own, which is over when this resolves or rejects, with its record closed.
+   *
+   * @throws SpiffeError as {@link Guard.startTask} does; `ERR_SPIFFE_TASK_ENDED` when the task ends before the function; and
+   * what the function throws.
+   */
+  task<T>(options: TaskOptions, run: (task: Task) => T | Promise<T>): Promise<T>;
+  /**
+   * Starts a task that goes on until it is ended, by its owner or by its time. The first task of a guard seals it.
+   *
+   * @throws SpiffeError `ERR_SPIFFE_OPTION_INVALID`, `ERR_SPIFFE_TASK_NESTED`, `ERR_SPIFFE_POLICY_INVALID` when the
+   * policies do not fit the tools, `ERR_SPIFFE_AUDIT_UNAVAILABLE`, and what `identity.x509.svid()` throws.
+   */
+  startTask(options: TaskOptions): Promise<Task>;
+  /** The tools, as they are described at this moment. */
+  readonly tools: readonly ToolDescription[];
+  /** The tasks that are open. */
+  readonly tasks: readonly Task[];
+  /** Ends every task, and closes the policy engine and the audit log. */
+  close(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+const MEMBERS = [
+  'identity',
+  'policy',
+  'audit',
+  'fetch',
+  'origins',
+  'approver',
+  'evaluateOnly',
+  'policyTimeoutMs',
+  'approvalTimeoutMs',
+  'logger',
+];
+
+/**
+ * Creates a guard, which speaks for the identity that it is given.
+ *
+ * @throws SpiffeError `ERR_SPIFFE_OPTION_INVALID`, `ERR_SPIFFE_AUDIT_UNAVAILABLE`, and what `identity.x509.svid()` throws.
+ */
+export function createGuard(options: GuardOptions): Promise<Guard> {
+  return createGuardWith(options, SYSTEM_CLOCK);
+}
+
+/** The same, with the clock in the caller's hand. */
+export async function createGuardWith(options: GuardOptions, clock: Clock): Promise<Guard> {
+  checkMembers('the options of a guard', options, MEMBERS);
+  const { identity, policy, audit, fetch, approver, evaluateOnly = false } = options;
+  for (const [name, part] of Object.entries({ identity, policy, audit })) {
+    if (typeof part !== 'object' || part === null)
+      throw optionError('the options of a guard', `${name} is missing`);
+  }
+  if (typeof evaluateOnly !== 'boolean')
+    throw optionError(
+      'evaluateOnly of a guard',
+      `${quote(evaluateOnly)} is neither true nor false`,
+    );
+  const policyTimeoutMs = checkDuration('policyTimeoutMs', options.policyTimeoutMs ?? 1_000);
+  const approvalTimeoutMs = checkDuration(
+    'approvalTimeoutMs',
+    options.approvalTimeoutMs ?? 300_000,
+  );
+  const tool = fetch && fetchTool(options.origins ?? {});
+  const agent = identity.x509.svid().id.toString();
+  const startSpan = await loadTelemetry();
+  await audit.open(identity);
+  const core: GuardCore = Object.freeze({
+    identity,
+    agent,
+    fetch,
+    policy,
+    policyTimeoutMs,
+    approver,
+    approvalTimeoutMs,
+    recorder: new Recorder(audit, clock, agent, evaluateOnly),
+    startSpan,
+    evaluateOnly,
+    clock,
+    logger: options.logger ?? SILENT,
+  });
+  return new LocalGuard(core, audit, tool);
+}

@@ -1,0 +1,100 @@
+export type { JsonRecord, JsonValue } from '../internal/json.js';
+export type { Approval, ApprovalRequest, Approver } from './approval/approver.js';
+export type { ArgumentRule, ArgumentRules } from './audit/argument-rules.js';
+export type {
+  ApprovalEvent,
+  AuditEvent,
+  CallDeniedEvent,
+  CallIntentEvent,
+  CallOutcomeEvent,
+  CallRef,
+  CredentialEvent,
+  DecisionRecord,
+  Denial,
+  DenialReason,
+  EventBase,
+  LabelEvent,
+  RotationEvent,
+  TaskEndEvent,
+  TaskEnding,
+  TaskRef,
+  TaskStartEvent,
+} from './audit/events.js';
+export { type AuditLogOptions, auditLog } from './audit/file-log.js';
+export type { AuditLog } from './audit/log.js';
+export type { AuditProblem, AuditProblemKind } from './audit/problem.js';
+export {
+  formatInclusionProof,
+  type InclusionProof,
+  proveInclusion,
+} from './audit/proof.js';
+export {
+  type AuditRecord,
+  type RecordedRequest,
+  readAuditLog,
+  recordedRequest,
+} from './audit/recorded.js';
+export {
+  type AuditLogKey,
+  type AuditVerdict,
+  type VerifyAuditLogOptions,
+  verifyAuditLog,
+} from './audit/verify.js';
+export type { BudgetOptions } from './budget.js';
+export type { CallContext } from './call.js';
+export { type ArgumentConstraints, allArguments } from './constraint/arguments.js';
+export {
+  all,
+  any,
+  contains,
+  exact,
+  type JsonScalar,
+  notOneOf,
+  oneOf,
+  optional,
+  pathUnder,
+  type RangeOptions,
+  range,
+  subset,
+  urlUnder,
+  wildcard,
+} from './constraint/build.js';
+export { Constraint, check } from './constraint/constraint.js';
+export { DeniedError } from './denied.js';
+export type { ToolAnnotations } from './flow/annotations.js';
+export type { Confidentiality, Integrity, Labels } from './flow/labels.js';
+export type { Sink } from './flow/sink.js';
+export { createGuard, type Guard, type GuardedTool, type GuardOptions } from './guard.js';
+export type { PolicyEngine } from './policy/engine.js';
+export {
+  type FunctionPolicyOptions,
+  functionPolicy,
+  type PolicyFunction,
+} from './policy/function-policy.js';
+export type {
+  ApprovalObligation,
+  Decision,
+  DecisionAction,
+  DecisionContext,
+  DecisionRequest,
+  LabelChange,
+  Obligation,
+  RedactObligation,
+  ShortenLifeObligation,
+  ToolProperties,
+} from './policy/request.js';
+export type { DeclassifyOptions, EndorseOptions } from './relabel.js';
+export type {
+  SchemaInput,
+  SchemaOutput,
+  StandardSchema,
+  StandardSchemaIssue,
+  StandardSchemaResult,
+} from './standard-schema.js';
+export type { Task } from './task.js';
+export type { TaskState } from './task-core.js';
+export type { OriginFlow, Origins } from './task-fetch.js';
+export type { TaskKey, TaskPublicJwk } from './task-key.js';
+export type { TaskOptions } from './task-options.js';
+export type { Effect, ToolDescription } from './tool-description.js';
+export type { Returns, SinkOption, ToolDefinition, ToolSpec, ToolSpecBase } from './tool-spec.js';

@@ -1,0 +1,183 @@
+import { randomUUID } from 'node:crypto';
+import { SpiffeError } from '../errors.js';
+import { quote } from '../internal/quote.js';
+import type { AuditLog } from './audit/log.js';
+import { guardedCall, type ToolFunction } from './call.js';
+import { current, type GuardCore } from './core.js';
+import type { Guard, GuardedTool } from './guard.js';
+import { watchIdentity } from './identity-watch.js';
+import { checkFunction, optionError } from './options.js';
+import type { PolicyEngine } from './policy/engine.js';
+import { refusedOutside } from './refusal.js';
+import { refuseNested, Task } from './task.js';
+import { TaskCore } from './task-core.js';
+import { FETCH, taskFetch } from './task-fetch.js';
+import { TaskKey } from './task-key.js';
+import { parseTask, type TaskOptions, type TaskPlan } from './task-options.js';
+import { Tool } from './tool.js';
+import type { ToolDescription } from './tool-description.js';
+import type { ToolSpec } from './tool-spec.js';
+
+/** A guard in this process. */
+export class LocalGuard implements Guard {
+  readonly #core: GuardCore;
+  readonly #audit: AuditLog;
+  readonly #tools = new Map<string, Tool>();
+  readonly #fetchTool: Tool | undefined;
+  readonly #tasks = new Map<TaskCore, Task>();
+  readonly #closing = new AbortController();
+  readonly #watching: Promise<void>;
+  #prepared: Promise<void> | undefined;
+  #closed: Promise<void> | undefined;
+
+  constructor(core: GuardCore, audit: AuditLog, tool: Tool | undefined) {
+    this.#core = core;
+    this.#audit = audit;
+    this.#fetchTool = tool;
+    if (tool !== undefined) this.#tools.set(FETCH, tool);
+    this.#watching = watchIdentity(core, this.#closing.signal, (why, cause) => {
+      for (const task of this.#tasks.keys()) task.endInBackground('revoked', why, cause);
+    });
+  }
+
+  /** Typed by {@link Guard.tool}; what it does is the same for every type. */
+  readonly tool: Guard['tool'] = (name: string, spec: ToolSpec, run: ToolFunction) => {
+    if (this.#prepared !== undefined) {
+      throw new SpiffeError(
+        'ERR_SPIFFE_GUARD_SEALED',
+        `cannot add the tool ${quote(name)}: the first task has sealed the guard; wrap every tool before it`,
+      );
+    }
+    const tool = new Tool(name, spec);
+    checkFunction(`the function of the tool ${quote(name)}`, run);
+    if (this.#tools.has(name))
+      throw optionError(`the tool ${quote(name)}`, 'the guard has one of this name');
+    this.#tools.set(name, tool);
+    const core = this.#core;
+    const guarded: GuardedTool<unknown, unknown> = async (args, options = {}) => {
+      const running = current.getStore();
+      if (running?.task.guard !== core) throw await refusedOutside(core, tool);
+      return await guardedCall(running, tool, run, args, options.signal);
+    };
+    return guarded;
+  };
+
+  async task<T>(options: TaskOptions, run: (task: Task) => T | Promise<T>): Promise<T> {
+    checkFunction('a task', run);
+    const { core, task } = await this.#start(options);
+    let result: T;
+    try {
+      result = await task.run(run);
+    } catch (error) {
+      await core.end('threw').catch((failure: unknown) => {
+        // What the function threw says more.
+        core.guard.logger.error(
+          { err: failure, task: task.id },
+          'the record of a task was not closed',
+        );
+      });
+      throw error;
+    }
+    await core.end('returned');
+    return result;
+  }
+
+  async startTask(options: TaskOptions): Promise<Task> {
+    const { task } = await this.#start(options);
+    return task;
+  }
+
+  get tools(): readonly ToolDescription[] {
+    return [...this.#tools.values()].map((tool) => tool.describe());
+  }
+
+  get tasks(): readonly Task[] {
+    return [...this.#tasks.values()];
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #start(options: TaskOptions): Promise<{ readonly core: TaskCore; readonly task: Task }> {
+    refuseNested();
+    if (this.#closed !== undefined)
+      throw new SpiffeError('ERR_SPIFFE_TASK_ENDED', 'cannot start a task: the guard is closed');
+    const plan = parseTask(options, this.#tools);
+    plan.signal?.throwIfAborted();
+    this.#prepared ??= prepare(this.#core.policy, this.tools);
+    await this.#prepared;
+    this.#core.identity.x509.svid();
+    const core = this.#createTask(plan);
+    const task = new Task(core, taskFetch(core, this.#fetchTool));
+    this.#tasks.set(core, task);
+    try {
+      await recordStart(core);
+      const ended = core.ended();
+      if (ended !== undefined) throw ended;
+    } catch (error) {
+      core.endInBackground('ended', 'it could not be started');
+      throw error;
+    }
+    return { core, task };
+  }
+
+  #createTask(plan: TaskPlan): TaskCore {
+    const { agent, startSpan } = this.#core;
+    const id = randomUUID();
+    const pins = new Map<string, string>();
+    for (const name of plan.rules.keys())
+      pins.set(name, this.#tools.get(name)?.define().digest ?? '');
+    const made = { id, key: new TaskKey(), span: startSpan({ agent, taskId: id }), pins };
+    const core: TaskCore = new TaskCore(this.#core, plan, made, () => this.#tasks.delete(core));
+    return core;
+  }
+
+  async #close(): Promise<void> {
+    this.#closing.abort();
+    const results = await Promise.allSettled(
+      [...this.#tasks.keys()].map((task) => task.end('ended')),
+    );
+    await this.#watching;
+    await this.#core.policy.close?.();
+    await this.#audit.close();
+    for (const result of results) if (result.status === 'rejected') throw result.reason;
+  }
+}
+
+async function recordStart(task: TaskCore): Promise<void> {
+  const { recorder } = task.guard;
+  const { rules, clearance, budget, business } = task.plan;
+  const { trace } = task.span;
+  await recorder.append({
+    kind: 'task.start',
+    task: task.ref,
+    ...(trace && { trace }),
+    expiresAt: task.expiresAt.getTime(),
+    clearance,
+    tools: Object.fromEntries([...rules].map(([name, each]) => [name, each.toJSON()])),
+    toolDigests: Object.fromEntries(task.pins),
+    budget: budget.toJSON(),
+    business,
+    keyThumbprint: task.key.thumbprint,
+  });
+}
+
+/** Seals: from here on the engine decides about these tools, or about nothing. */
+async function prepare(policy: PolicyEngine, tools: readonly ToolDescription[]): Promise<void> {
+  try {
+    await policy.prepare(tools);
+  } catch (error) {
+    if (error instanceof SpiffeError) throw error;
+    throw new SpiffeError(
+      'ERR_SPIFFE_POLICY_INVALID',
+      'cannot start a task: the policy engine could not prepare for the tools of the guard',
+      { cause: error },
+    );
+  }
+}

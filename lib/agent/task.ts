@@ -1,0 +1,157 @@
+import { SpiffeError } from '../errors.js';
+import type { JwtSvid } from '../identity/jwt/svid.js';
+import type { BoundFetch, JwtFetchOptions } from '../identity/source.js';
+import { current } from './core.js';
+import type { Confidentiality, Labels } from './flow/labels.js';
+import { checkText, optionError } from './options.js';
+import { type DeclassifyOptions, declassify, type EndorseOptions, endorse } from './relabel.js';
+import type { TaskCore, TaskState } from './task-core.js';
+import type { TaskKey } from './task-key.js';
+
+/** A task as its owner holds it: to act in, to ask about, to end. */
+export class Task {
+  readonly id: string;
+  readonly purpose: string;
+  readonly startedAt: Date;
+  readonly clearance: Confidentiality;
+  /** The names of the tools that it may call. */
+  readonly tools: readonly string[];
+  /** Aborts when the task ends, however it ends. */
+  readonly signal: AbortSignal;
+  /** Its own key, which never leaves the process and is gone with it. */
+  readonly key: TaskKey;
+  /**
+   * The guard's `fetch` as a guarded call: a tool called `fetch`, with arguments `url`, `method`, `headers` and `body`
+   * (or `bodyBase64`, for bytes), that the task must be given like any other. Its labels and its sink are those that the
+   * guard's `origins` say.
+   */
+  readonly fetch: BoundFetch;
+  readonly #core: TaskCore;
+
+  /** @internal */
+  constructor(core: TaskCore, fetch: BoundFetch) {
+    this.#core = core;
+    this.id = core.ref.id;
+    this.purpose = core.ref.purpose;
+    this.startedAt = core.startedAt;
+    this.clearance = core.plan.clearance;
+    this.tools = Object.freeze([...core.plan.rules.keys()]);
+    this.signal = core.signal;
+    this.key = core.key;
+    this.fetch = fetch;
+    Object.freeze(this);
+  }
+
+  get state(): TaskState {
+    return this.#core.state;
+  }
+
+  /** When it ends by itself; an obligation of a policy may have brought that nearer. */
+  get expiresAt(): Date {
+    return this.#core.expiresAt;
+  }
+
+  /** What it has read so far, and is reading. */
+  get labels(): Labels {
+    return this.#core.flow.labels;
+  }
+
+  /** How many calls it may still make. */
+  get callsLeft(): number {
+    return this.#core.budget.left('').callsLeft;
+  }
+
+  /**
+   * Runs a function within the task, which goes on afterwards. Guarded tools called there, however deep, belong to it.
+   * Rejects when the task ends before the function does.
+   *
+   * @throws SpiffeError `ERR_SPIFFE_TASK_NESTED` within a task, `ERR_SPIFFE_TASK_ENDED`; and what the function throws.
+   */
+  async run<T>(run: (task: Task) => T | Promise<T>): Promise<T> {
+    refuseNested();
+    const core = this.#core;
+    const ended = core.ended();
+    if (ended !== undefined) throw ended;
+    const running = { task: core, depth: 0 };
+    return await core.wait(
+      core.span.within(() => current.run(running, async () => await run(this))),
+    );
+  }
+
+  /**
+   * Asks the policy (`labels/declassify`) to count what has been read so far as less confidential, and lowers the label
+   * once that is on record. What is being read meanwhile keeps its own.
+   *
+   * @throws SpiffeError `ERR_SPIFFE_DENIED`, `ERR_SPIFFE_TASK_ENDED`, `ERR_SPIFFE_AUDIT_UNAVAILABLE`, and
+   * `ERR_SPIFFE_OPTION_INVALID` when nothing would be lowered.
+   */
+  declassify(options: DeclassifyOptions): Promise<void> {
+    return declassify(this.#core, options);
+  }
+
+  /** Asks the policy (`labels/endorse`) to count what has been read so far as trusted; otherwise as {@link Task.declassify}. */
+  endorse(options: EndorseOptions): Promise<void> {
+    return endorse(this.#core, options);
+  }
+
+  /**
+   * A JWT-SVID for use in this task, on record. The task lets go of it when it ends; whoever was sent it may take it
+   * until it expires.
+   *
+   * @throws SpiffeError as the identity's own source does, `ERR_SPIFFE_TASK_ENDED`, and `ERR_SPIFFE_OPTION_INVALID`
+   * when the identity has no such source.
+   */
+  async fetchJwtSvid(options: JwtFetchOptions): Promise<JwtSvid> {
+    const core = this.#core;
+    const { identity, recorder } = core.guard;
+    const ended = core.ended();
+    if (ended !== undefined) throw ended;
+    if (identity.jwt === undefined)
+      throw optionError(
+        'a request for a JWT-SVID',
+        'the identity of the guard has no source of them',
+      );
+    core.enter();
+    try {
+      const svid = await core.wait(identity.jwt.fetch(options), options.signal);
+      const reference = svid.audience.join(' ');
+      const credential = { operation: 'issued', credential: 'jwt-svid', reference } as const;
+      await recorder.append({ kind: 'credential', task: core.ref, ...credential });
+      const endedMeanwhile = core.ended();
+      if (endedMeanwhile !== undefined) throw endedMeanwhile;
+      core.tokens.set(reference, svid);
+      return svid;
+    } finally {
+      core.leave();
+    }
+  }
+
+  /**
+   * Ends the task: aborts the calls that run, lets go of its key and tokens, closes its record. Idempotent; resolves when
+   * the record is closed.
+   *
+   * @throws SpiffeError `ERR_SPIFFE_AUDIT_UNAVAILABLE` when it could not be closed.
+   */
+  end(): Promise<void> {
+    return this.#core.end('ended');
+  }
+
+  /** Ends the task because it must not go on, and says why; otherwise as {@link Task.end}. */
+  async revoke(reason: string): Promise<void> {
+    await this.#core.end('revoked', checkText('a reason to revoke a task', reason));
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.end();
+  }
+}
+
+/** @throws SpiffeError `ERR_SPIFFE_TASK_NESTED` within a task. */
+export function refuseNested(): void {
+  const running = current.getStore();
+  if (running === undefined) return;
+  throw new SpiffeError(
+    'ERR_SPIFFE_TASK_NESTED',
+    `cannot begin a task within the task ${running.task.ref.id}: what it may do would no longer be bounded by that one`,
+  );
+}

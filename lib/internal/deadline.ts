@@ -1,0 +1,14 @@
+import type { Clock } from './clock.js';
+
+/** Waits for a promise until `ms` from now; then rejects with what `late` makes. */
+export function deadline<T>(
+  clock: Clock,
+  ms: number,
+  promise: Promise<T>,
+  late: () => Error,
+): Promise<T> {
+  return new Promise<T>((resolve, reject) => {
+    const timer = clock.setTimeout(() => reject(late()), ms);
+    promise.then(resolve, reject).finally(() => clock.clearTimeout(timer));
+  });
+}

@@ -1,0 +1,118 @@
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { X509Bundles } from 'agent-spiffe';
+import {
+  auditLog,
+  createGuard,
+  functionPolicy,
+  type Guard,
+  type GuardedTool,
+  recordedRequest,
+  type TaskOptions,
+  verifyAuditLog,
+  wildcard,
+} from 'agent-spiffe/agent';
+import { TestCa } from 'agent-spiffe/testing';
+import { expect } from 'chai';
+import {
+  AGENT,
+  type ReadRecord,
+  recordsOf,
+  sizesOf,
+  TemporaryDirectory,
+} from '../../support/audit.js';
+import { staticIdentity } from '../../support/static-identity.js';
+
+const TASK: TaskOptions = {
+  purpose: 'answer ticket 42',
+  ttlMs: 60_000,
+  budget: { calls: 20 },
+  tools: { search: { q: wildcard() } },
+};
+
+const RETURNS = { confidentiality: 'internal', integrity: 'trusted' } as const;
+
+const kindsOf = (records: readonly ReadRecord[]): readonly string[] =>
+  records.map(({ metadata }) => metadata.event_code);
+
+describe('the audit log of a guard', () => {
+  const ca = TestCa.create('example.org');
+  let home: TemporaryDirectory;
+  let guard: Guard;
+  let search: GuardedTool<{ q: string }, string>;
+  /** What stood in the log each time the tool ran. */
+  let seen: (readonly ReadRecord[])[];
+
+  beforeEach(async () => {
+    home = new TemporaryDirectory();
+    seen = [];
+    guard = await createGuard({
+      identity: staticIdentity(ca, AGENT),
+      policy: functionPolicy(({ context }) => context.arguments['q'] !== 'secrets'),
+      audit: auditLog(home.path, { arguments: { search: 'keep' } }),
+    });
+    search = guard.tool('search', { effect: 'read', returns: RETURNS }, ({ q }: { q: string }) => {
+      seen.push(recordsOf(home.path));
+      return `found ${q}`;
+    });
+  });
+
+  afterEach(async () => {
+    await guard.close();
+    home[Symbol.dispose]();
+  });
+
+  it('holds an intent before its function runs, and what came of it after', async () => {
+    await guard.task(TASK, async () => {
+      expect(await search({ q: 'acme' })).to.equal('found acme');
+    });
+    expect(seen.map((records) => kindsOf(records).at(-1))).to.deep.equal(['call.intent']);
+    const calls = recordsOf(home.path).filter((record) =>
+      record.metadata.event_code.startsWith('call.'),
+    );
+    expect(kindsOf(calls)).to.deep.equal(['call.intent', 'call.outcome']);
+  });
+
+  it('is below a checkpoint, whole and verified, when the task has ended', async () => {
+    await guard.task(TASK, () => search({ q: 'acme' }));
+    const records = recordsOf(home.path);
+    expect(kindsOf(records).at(-1)).to.equal('task.end');
+    expect(sizesOf(home.path).at(-1)).to.equal(records.length);
+    const verdict = await verifyAuditLog(home.path, {
+      bundles: X509Bundles.of(ca.bundle),
+      id: AGENT,
+    });
+    expect(verdict.problems).to.deep.equal([]);
+    expect(verdict).to.include({ trusted: true, covered: records.length });
+  });
+
+  it('holds what was asked, so that it can be decided again', async () => {
+    await guard.task(TASK, async () => {
+      await search({ q: 'acme' });
+      await search({ q: 'secrets' }).catch(() => {});
+    });
+    const asked = recordsOf(home.path).flatMap((record) => recordedRequest(record) ?? []);
+    expect(asked.map(({ request }) => request.context.arguments)).to.deep.equal([
+      { q: 'acme' },
+      { q: 'secrets' },
+    ]);
+    expect(asked.map(({ missing }) => missing)).to.deep.equal([[], []]);
+    const denied = recordsOf(home.path).find(
+      ({ metadata }) => metadata.event_code === 'call.denied',
+    );
+    expect(denied).to.include({ action: 'Denied', status_code: 'policy' });
+  });
+
+  it('lets nothing run that it cannot take', async () => {
+    let code: unknown;
+    await guard
+      .task(TASK, async () => {
+        await search({ q: 'acme' });
+        rmSync(join(home.path, '00000000000000000000.jsonl'));
+        await search({ q: 'more' }).catch((error: { code: string }) => (code = error.code));
+      })
+      .catch(() => {});
+    expect(code).to.equal('ERR_SPIFFE_AUDIT_UNAVAILABLE');
+    expect(seen.length).to.equal(1);
+  });
+});

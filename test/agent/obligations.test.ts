@@ -1,0 +1,258 @@
+import { createHash } from 'node:crypto';
+import {
+  type Approval,
+  type ApprovalRequest,
+  type Approver,
+  allArguments,
+  type Obligation,
+} from 'agent-spiffe/agent';
+import { expect } from 'chai';
+import { type Bench, bench, deferred, rejection, taskOf } from './support.js';
+
+const READ = {
+  effect: 'read',
+  returns: { confidentiality: 'public', integrity: 'trusted' },
+} as const;
+const MAY = taskOf({ pay: allArguments() });
+const APPROVAL: Obligation = { type: 'require-approval', by: 'finance' };
+
+function permitting(...obligations: readonly Obligation[]): () => object {
+  return () => ({ decision: true, context: { reasons: ['four-eyes'], obligations } });
+}
+
+async function paying(
+  approver: Approver | undefined,
+  obligation: Obligation = APPROVAL,
+): Promise<
+  Bench & { readonly pay: (args: object) => Promise<string>; readonly paid: () => number }
+> {
+  const made = await bench({
+    policy: permitting(obligation) as () => never,
+    approvalTimeoutMs: 5_000,
+    ...(approver && { approver }),
+  });
+  let paid = 0;
+  const pay = made.guard.tool('pay', READ, () => {
+    paid += 1;
+    return 'paid';
+  });
+  return { ...made, pay, paid: () => paid };
+}
+
+const granting: Approver = {
+  ask: ({ digest }) => Promise.resolve({ granted: true, approver: 'ann', digest }),
+};
+
+describe('an obligation to ask for an approval', () => {
+  it('is met by whoever agrees to exactly this call', async () => {
+    let asked: ApprovalRequest | undefined;
+    const approver: Approver = {
+      ask: (request, options) => {
+        asked = request;
+        return granting.ask(request, options);
+      },
+    };
+    const { guard, log, pay, paid } = await paying(approver);
+    expect(await guard.task(MAY, () => pay({ cents: 5, to: 'bob' }))).to.equal('paid');
+    expect(paid()).to.equal(1);
+    expect(asked).to.deep.include({
+      tool: 'pay',
+      by: 'finance',
+      reasons: ['four-eyes'],
+      arguments: { cents: 5, to: 'bob' },
+    });
+    const bound = `{"arguments":{"cents":5,"to":"bob"},"id":"${asked?.id ?? ''}","tool":"pay"}`;
+    expect(asked?.digest).to.equal(createHash('sha256').update(bound).digest('hex'));
+    expect(asked?.expiresAt).to.equal(Date.parse('2026-11-24T12:00:05Z'));
+    expect(log.of('approval')[0]).to.include({
+      by: 'finance',
+      outcome: 'granted',
+      approver: 'ann',
+      argumentsDigest: createHash('sha256').update('{"cents":5,"to":"bob"}').digest('hex'),
+    });
+    expect(log.kinds).to.deep.equal([
+      'task.start',
+      'approval',
+      'call.intent',
+      'call.outcome',
+      'task.end',
+    ]);
+  });
+
+  it('is not met by an answer that was given before, to the same or to other arguments', async () => {
+    const answers: Approval[] = [];
+    const approver: Approver = {
+      ask: ({ digest }) => {
+        answers.push({ granted: true, approver: 'ann', digest });
+        return Promise.resolve(answers[0] as Approval);
+      },
+    };
+    const { guard, log, pay, paid } = await paying(approver);
+    await guard.task(MAY, async () => {
+      expect(await pay({ cents: 5 })).to.equal('paid');
+      expect(await rejection(pay({ cents: 5 }))).to.include({
+        code: 'ERR_SPIFFE_DENIED',
+        reason: 'approval',
+      });
+      expect(await rejection(pay({ cents: 500_000 }))).to.include({ reason: 'approval' });
+    });
+    expect(paid()).to.equal(1);
+    expect(log.of('approval').map(({ outcome }) => outcome)).to.deep.equal([
+      'granted',
+      'failed',
+      'failed',
+    ]);
+  });
+
+  for (const [name, answer, outcome] of [
+    [
+      'a refusal',
+      ({ digest }: ApprovalRequest) => ({ granted: false, approver: 'ann', digest }),
+      'refused',
+    ],
+    [
+      'text for true',
+      ({ digest }: ApprovalRequest) => ({ granted: 'true', approver: 'ann', digest }),
+      'failed',
+    ],
+    ['no digest', () => ({ granted: true, approver: 'ann' }), 'failed'],
+    [
+      'nobody',
+      ({ digest }: ApprovalRequest) => ({ granted: true, approver: '', digest }),
+      'failed',
+    ],
+    ['nothing', () => undefined, 'failed'],
+    ['true alone', () => true, 'failed'],
+    [
+      'an error',
+      () => {
+        throw new Error('the queue is down');
+      },
+      'failed',
+    ],
+  ] as const) {
+    it(`is not met by ${name}`, async () => {
+      const approver = {
+        ask: (request: ApprovalRequest) => answer(request),
+      } as unknown as Approver;
+      const { guard, log, pay, paid } = await paying(approver);
+      await guard.task(MAY, async (task) => {
+        const left = task.callsLeft;
+        const error = await rejection(pay({}));
+        expect(error).to.deep.include({ reason: 'approval', policies: ['four-eyes'] });
+        expect(task.callsLeft).to.equal(left);
+      });
+      expect(paid()).to.equal(0);
+      expect(log.of('approval')[0]).to.include({ outcome });
+    });
+  }
+
+  it('is not met where there is no one to ask', async () => {
+    const { guard, pay, paid } = await paying(undefined);
+    await guard.task(MAY, async () => {
+      expect(await rejection(pay({}))).to.include({ reason: 'approval' });
+    });
+    expect(paid()).to.equal(0);
+  });
+
+  it('is not met by an answer that comes too late, and the approver is told', async () => {
+    const asked = deferred<AbortSignal>();
+    const answer = deferred<Approval>();
+    let digest = '';
+    const approver: Approver = {
+      ask: (request, { signal }) => {
+        ({ digest } = request);
+        asked.resolve(signal);
+        return answer.promise;
+      },
+    };
+    const { guard, clock, log, pay, paid } = await paying(approver, {
+      ...APPROVAL,
+      timeoutMs: 3_000,
+    });
+    await guard.task(MAY, async () => {
+      const call = pay({});
+      const signal = await asked.promise;
+      clock.advance(2_999);
+      expect(signal.aborted).to.equal(false);
+      clock.advance(1);
+      const error = await rejection(call);
+      expect(error).to.include({ reason: 'approval' });
+      expect(signal.aborted).to.equal(true);
+      answer.resolve({ granted: true, approver: 'ann', digest });
+    });
+    expect(paid()).to.equal(0);
+    expect(log.of('approval')[0]).to.include({ outcome: 'timed-out' });
+  });
+
+  it('does not outlive its task', async () => {
+    const asked = deferred<void>();
+    const approver: Approver = {
+      ask: () => {
+        asked.resolve();
+        return new Promise(() => {});
+      },
+    };
+    const { guard, pay, paid } = await paying(approver);
+    const task = await guard.startTask(MAY);
+    const call = task.run(() => pay({}));
+    await asked.promise;
+    await Promise.all([task.end(), rejection(call)]);
+    expect(paid()).to.equal(0);
+  });
+});
+
+const record = {
+  name: 'ann',
+  card: { number: '4111', kind: 'visa' },
+  notes: ['a', { b: 1, c: 2 }],
+  'a/b': 1,
+  'm~n': 2,
+};
+
+function omit(name: string): object {
+  return Object.fromEntries(Object.entries(record).filter(([each]) => each !== name));
+}
+
+async function giving(result: unknown, pointers: readonly string[]): Promise<unknown> {
+  const { guard } = await bench({
+    policy: permitting({ type: 'redact', result: pointers }) as () => never,
+  });
+  const give = guard.tool('give', READ, () => result);
+  return await guard.task(taskOf({ give: allArguments() }), () => give({}));
+}
+
+describe('an obligation to redact', () => {
+  for (const [pointer, expected] of [
+    ['/card/number', { ...record, card: { kind: 'visa' } }],
+    ['/card', omit('card')],
+    ['/notes/0', { ...record, notes: [null, { b: 1, c: 2 }] }],
+    ['/notes/1/b', { ...record, notes: ['a', { c: 2 }] }],
+    ['/a~1b', omit('a/b')],
+    ['/m~0n', omit('m~n')],
+    ['/missing/deep', record],
+    ['/name/length', record],
+    ['/notes/length', record],
+    ['/notes/9', record],
+    ['', undefined],
+  ] as const) {
+    it(`keeps ${JSON.stringify(pointer)} from the caller (RFC 6901)`, async () => {
+      expect(await giving(record, [pointer])).to.deep.equal(expected);
+    });
+  }
+
+  it('withholds a result that cannot be looked into', async () => {
+    for (const result of [new Date(), { at: new Date() }, () => 1]) {
+      expect(await rejection(giving(result, ['/at']))).to.include({
+        code: 'ERR_SPIFFE_DENIED',
+        reason: 'policy',
+      });
+    }
+    expect(await rejection(giving(record, ['name']))).to.include({ reason: 'policy' });
+  });
+
+  it('leaves the result of the function as it was', async () => {
+    await giving(record, ['/card']);
+    expect(record.card.number).to.equal('4111');
+  });
+});
