@@ -86,6 +86,7 @@ const OF_THE_TOKEN: ReadonlySet<string> = new Set<SpiffeErrorCode>([
 export class JwtGate {
   readonly accepts: PeerPredicate;
   readonly #verify: (token: string) => Promise<JwtSvid>;
+  readonly #bundles: JwtBundleSet | undefined;
   readonly #realm: string;
   readonly #logger: Logger;
 
@@ -99,6 +100,8 @@ export class JwtGate {
     const audience = checkAudience(options.audience);
     this.#verify = (token) =>
       'verify' in jwt ? jwt.verify(token, { audience }) : verifyJwtSvid(token, jwt, { audience });
+    // What verifies by itself says so by what it throws.
+    this.#bundles = 'verify' in jwt ? undefined : jwt;
     this.accepts = parsePeerRule(options.allow);
     this.#realm = checkRealm(options.realm ?? 'spiffe');
     this.#logger = options.logger ?? SILENT;
@@ -109,6 +112,9 @@ export class JwtGate {
     const shown = readCredentials(request);
     if (shown.kind === 'none') return { fault: 'unauthenticated', reason: 'it shows no JWT-SVID' };
     if (shown.kind === 'malformed') return { fault: 'invalid_request', reason: shown.reason };
+    const state = this.#bundles?.state ?? 'ready';
+    if (state !== 'ready' && state !== 'stale')
+      return { fault: 'unavailable', reason: `the source of our JWT bundles is ${state}` };
     let svid: JwtSvid;
     try {
       svid = await this.#verify(shown.token);
