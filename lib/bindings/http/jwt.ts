@@ -6,6 +6,7 @@ import { verifyJwtSvid } from '../../identity/jwt/verify.js';
 import { capturedJwt, captureJwt } from '../../identity/peer.js';
 import { type PeerPredicate, type PeerRule, parsePeerRule } from '../../identity/peer-rule.js';
 import type { JwtBundleSet, JwtSource } from '../../identity/source.js';
+import { checkOptions } from '../../internal/options.js';
 import { type Logger, SILENT } from '../../log.js';
 import { checkRealm, type Fault, readCredentials, refuse } from './bearer.js';
 import { type ForbiddenResponse, type PeerMiddleware, REFUSED, whyNot } from './peer.js';
@@ -91,7 +92,9 @@ export class JwtGate {
   readonly #logger: Logger;
 
   /** @throws SpiffeError `ERR_SPIFFE_PEER_RULE_INVALID` or `ERR_SPIFFE_OPTION_INVALID`. */
-  constructor({ jwt }: JwtVerifier, options: RequireJwtOptions) {
+  constructor(identity: JwtVerifier, options: RequireJwtOptions) {
+    checkOptions(options, "{ audience: 'reports', allow: 'spiffe://example.org/agents/*' }");
+    const jwt = (identity as JwtVerifier | undefined)?.jwt;
     if (jwt === undefined) {
       throw invalid(
         'this identity has nothing to verify them by; give one with jwt, such as a Workload',

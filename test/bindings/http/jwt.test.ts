@@ -478,11 +478,17 @@ describe('requireJwt', () => {
       );
   });
 
-  it('refuses an identity that cannot verify tokens', () => {
+  it('refuses an identity that cannot verify tokens, and none', () => {
     const identity: Identity = { x509: tools.x509 };
-    refusal('ERR_SPIFFE_OPTION_INVALID', 'jwt', () =>
-      requireJwt(identity, { audience: 'tools', allow: AGENTS }),
-    );
+    for (const one of [identity, undefined as unknown as Identity])
+      refusal('ERR_SPIFFE_OPTION_INVALID', 'jwt', () =>
+        requireJwt(one, { audience: 'tools', allow: AGENTS }),
+      );
+  });
+
+  it('refuses to be made without options', () => {
+    const none = undefined as unknown as RequireJwtOptions;
+    refusal('ERR_SPIFFE_OPTION_INVALID', 'audience', () => requireJwt(tools, none));
   });
 
   it('is what jwtOf needs: without it there is nobody to tell of', async () => {
