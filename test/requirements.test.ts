@@ -4,14 +4,30 @@ import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 
 const root = new URL('../', import.meta.url);
-const CITED = /(?<![A-Z0-9-])(?:ID|X509|WLE|WLA|A)-\d\d/g;
+const CITED = /(?<![A-Z0-9-])(?:ID|X509|JWT|WLE|WLA|A)-\d\d/g;
 
 /** Which requirements of docs/requirements.md a test must name, by their kind and the numbers from and to. */
 const COVERED: readonly (readonly [kind: string, from: number, to: number])[] = [
   ['ID', 1, 26],
   ['X509', 1, 30],
+  ['JWT', 1, 26],
   ['WLE', 7, 10],
+  ['WLA', 1, 50],
 ];
+
+/** What no test can name yet, and why; the rest of those above is named whosoever it binds. */
+const NOT_YET: ReadonlySet<string> = new Set([
+  // Of clients and validators: tokens in the metadata of gRPC, which no binding carries yet;
+  'JWT-22',
+  // WIT-SVIDs, which are not asked for.
+  'WLA-41',
+  'WLA-42',
+  'WLA-43',
+  'WLA-44',
+  'WLA-45',
+  // Of issuers, and a MAY: jitter of updates.
+  'WLA-07',
+]);
 
 /** The titles of all tests, as mocha finds them. */
 function titles(): string[] {
@@ -42,9 +58,14 @@ describe('the requirements', () => {
         { length: to - from + 1 },
         (_, at) => `${kind}-${String(from + at).padStart(2, '0')}`,
       );
-      expect(wanted.filter((id) => !cited.has(id))).to.deep.equal([]);
+      const missing = wanted.filter((id) => !cited.has(id));
+      expect(missing.filter((id) => !NOT_YET.has(id))).to.deep.equal([]);
     });
   }
+
+  it('are not excused once a test names them', () => {
+    expect([...NOT_YET].filter((id) => cited.has(id))).to.deep.equal([]);
+  });
 
   it('are what the tests name, and nothing else is', () => {
     const text = readFileSync(new URL('docs/requirements.md', root), 'utf8');

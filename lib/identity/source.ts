@@ -29,6 +29,8 @@ export interface X509BundleSet {
 /** Where a verifier finds the JWT bundle of a trust domain; `undefined` means: not trusted. */
 export interface JwtBundleSet {
   get(trustDomain: TrustDomain | string): JwtBundle | undefined;
+  /** How its source is doing, where it has one; it tells a domain that is not trusted from bundles that are not there. */
+  readonly state?: SourceState;
 }
 
 /** One immutable state of a source of bundles. */

@@ -29,15 +29,14 @@ export interface BundleSnapshot {
 export class BundleSource implements Verifier {
   /** A view of the newest X.509 bundles, empty once closed, revoked or failed; and their own state and updates. */
   readonly x509: X509BundleSource & X509BundleSet;
-  /** The same of JWT bundles. */
-  readonly jwt: JwtBundleSet = Object.freeze({
-    get: (trustDomain: Parameters<JwtBundleSet['get']>[0]) => this.#opened.now.jwt.get(trustDomain),
-  });
+  /** A view of the newest JWT bundles, empty once closed, revoked or failed; and their own state. */
+  readonly jwt: JwtBundleSet & { readonly state: SourceState };
   readonly #opened: OpenedBundles;
 
   private constructor(opened: OpenedBundles) {
     this.#opened = opened;
     this.x509 = opened.x509;
+    this.jwt = opened.jwt;
   }
 
   /**

@@ -10,7 +10,7 @@ import { quote } from '../internal/quote.js';
 export function checkIdentity(identity: Identity): Identity {
   checkVerifier(identity);
   if (typeof (identity.x509 as Partial<Identity['x509']>).svid === 'function') return identity;
-  throw invalid('what has no SVID', 'give a Workload');
+  throw invalid('what can only verify others', 'a server presents an SVID, give a Workload');
 }
 
 /** Throws `ERR_SPIFFE_OPTION_INVALID` for what cannot even verify others. */

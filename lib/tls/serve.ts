@@ -30,20 +30,13 @@ const guarded = new WeakSet<Server>();
  * `identity`, asks every client for one, and lets no listener of the server see a connection before the gate has
  * passed it. What the server was given about certificates before is replaced.
  *
- * @throws SpiffeError `ERR_SPIFFE_OPTION_INVALID` when the server has a gate already, or when what it is given is
- * never an identity to present.
+ * @throws SpiffeError `ERR_SPIFFE_OPTION_INVALID` when the server has a gate already.
  */
 export function guardServer(server: Server, identity: Identity, options: GuardOptions): void {
   if (guarded.has(server)) {
     throw new SpiffeError(
       'ERR_SPIFFE_OPTION_INVALID',
       'cannot protect this server: it is protected already; give one rule for it',
-    );
-  }
-  if (!('svid' in identity.x509)) {
-    throw new SpiffeError(
-      'ERR_SPIFFE_OPTION_INVALID',
-      'cannot protect this server: a server presents an SVID, and what it was given can only verify others; give a Workload',
     );
   }
   guarded.add(server);

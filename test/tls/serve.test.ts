@@ -248,7 +248,11 @@ describe('protect', () => {
     ['a promise', Promise.resolve(identity), /a promise .* await Workload\.open\(\)/],
     ['nothing', undefined, /a value of type undefined/],
     ['a source without its identity', identity.x509, /a value of type object/],
-    ['bundles alone', { x509: { updates: () => identity.x509.updates() } }, /what has no SVID/],
+    [
+      'bundles alone',
+      { x509: { updates: () => identity.x509.updates() } },
+      /what can only verify others .* give a Workload/,
+    ],
   ] as const) {
     it(`refuses ${what} in the place of an identity`, () => {
       refusal('ERR_SPIFFE_OPTION_INVALID', says, () =>

@@ -6,6 +6,7 @@ import { verifyJwtSvid } from '../../identity/jwt/verify.js';
 import { capturedJwt, captureJwt } from '../../identity/peer.js';
 import { type PeerPredicate, type PeerRule, parsePeerRule } from '../../identity/peer-rule.js';
 import type { JwtBundleSet, JwtSource } from '../../identity/source.js';
+import { checkOptions } from '../../internal/options.js';
 import { type Logger, SILENT } from '../../log.js';
 import { checkRealm, type Fault, readCredentials, refuse } from './bearer.js';
 import { type ForbiddenResponse, type PeerMiddleware, REFUSED, whyNot } from './peer.js';
@@ -86,11 +87,14 @@ const OF_THE_TOKEN: ReadonlySet<string> = new Set<SpiffeErrorCode>([
 export class JwtGate {
   readonly accepts: PeerPredicate;
   readonly #verify: (token: string) => Promise<JwtSvid>;
+  readonly #bundles: JwtBundleSet | undefined;
   readonly #realm: string;
   readonly #logger: Logger;
 
   /** @throws SpiffeError `ERR_SPIFFE_PEER_RULE_INVALID` or `ERR_SPIFFE_OPTION_INVALID`. */
-  constructor({ jwt }: JwtVerifier, options: RequireJwtOptions) {
+  constructor(identity: JwtVerifier, options: RequireJwtOptions) {
+    checkOptions(options, "{ audience: 'reports', allow: 'spiffe://example.org/agents/*' }");
+    const jwt = (identity as JwtVerifier | undefined)?.jwt;
     if (jwt === undefined) {
       throw invalid(
         'this identity has nothing to verify them by; give one with jwt, such as a Workload',
@@ -99,6 +103,8 @@ export class JwtGate {
     const audience = checkAudience(options.audience);
     this.#verify = (token) =>
       'verify' in jwt ? jwt.verify(token, { audience }) : verifyJwtSvid(token, jwt, { audience });
+    // What verifies by itself says so by what it throws.
+    this.#bundles = 'verify' in jwt ? undefined : jwt;
     this.accepts = parsePeerRule(options.allow);
     this.#realm = checkRealm(options.realm ?? 'spiffe');
     this.#logger = options.logger ?? SILENT;
@@ -109,6 +115,9 @@ export class JwtGate {
     const shown = readCredentials(request);
     if (shown.kind === 'none') return { fault: 'unauthenticated', reason: 'it shows no JWT-SVID' };
     if (shown.kind === 'malformed') return { fault: 'invalid_request', reason: shown.reason };
+    const state = this.#bundles?.state ?? 'ready';
+    if (state !== 'ready' && state !== 'stale')
+      return { fault: 'unavailable', reason: `the source of our JWT bundles is ${state}` };
     let svid: JwtSvid;
     try {
       svid = await this.#verify(shown.token);

@@ -1,4 +1,5 @@
 import { SpiffeError } from '../../errors.js';
+import { checkOptions } from '../../internal/options.js';
 import { quote } from '../../internal/quote.js';
 import type { JwtBundleSet } from '../source.js';
 import { hasLength, verifyJws, verifyJwsInPool } from './algorithms.js';
@@ -25,6 +26,7 @@ export type TokenFacts = Pick<DecodedToken, 'id' | 'audience' | 'expires' | 'not
 
 /** @throws SpiffeError `ERR_SPIFFE_OPTION_INVALID` */
 export function readQuestion(options: VerifyJwtOptions): Question {
+  checkOptions(options, "{ audience: 'reports' }");
   return {
     audience: readAudienceOption(options.audience),
     now: readNow(options.now),

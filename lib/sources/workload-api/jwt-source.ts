@@ -11,6 +11,7 @@ import type {
 } from '../../identity/source.js';
 import { SpiffeId } from '../../identity/spiffe-id.js';
 import type { TrustDomain } from '../../identity/trust-domain.js';
+import { checkOptions } from '../../internal/options.js';
 import { quote } from '../../internal/quote.js';
 import { firstState } from '../first-state.js';
 import { TokenCache, type TokenRequest } from '../token-cache.js';
@@ -28,6 +29,8 @@ const NO_BUNDLES = {
   pending: 'no JWT bundle has come yet',
   revoked: 'the JWT bundles of this process were withdrawn',
 };
+
+const EXAMPLE = "{ audience: 'reports' }";
 
 /** The X.509 state on which the tokens depend: whose they are, and whether they may be used. */
 export interface FollowedX509 {
@@ -75,7 +78,7 @@ export class WorkloadJwtSource implements WorkloadJwt {
 
   async fetch(options: JwtFetchOptions): Promise<JwtSvid> {
     const request: TokenRequest = {
-      audience: checkAudience(options.audience, 'fetch'),
+      audience: checkAudience(checkOptions(options, EXAMPLE).audience, 'fetch'),
       subject: this.#subject(options.id),
     };
     if (this.#isClosed) throw this.#absence();
@@ -83,7 +86,7 @@ export class WorkloadJwtSource implements WorkloadJwt {
   }
 
   async verify(token: string, options: JwtVerifyOptions): Promise<JwtSvid> {
-    const { signal, ...rest } = options;
+    const { signal, ...rest } = checkOptions(options, EXAMPLE);
     signal?.throwIfAborted();
     if (this.state === 'pending') await this.#firstBundles(signal);
     const { state, bundles } = this.#state.held.now;
@@ -93,7 +96,7 @@ export class WorkloadJwtSource implements WorkloadJwt {
   }
 
   async validate(token: string, options: JwtValidateOptions): Promise<JwtValidation> {
-    const [audience = ''] = checkAudience([options.audience], 'validate');
+    const [audience = ''] = checkAudience([checkOptions(options, EXAMPLE).audience], 'validate');
     if (typeof token !== 'string' || token === '')
       throw invalid('cannot validate a JWT-SVID: the token is a string that is not empty');
     if (this.#isClosed) throw this.#absence();
@@ -185,7 +188,10 @@ export class WorkloadJwtSource implements WorkloadJwt {
 }
 
 function checkAudience(audience: unknown, verb: string): readonly string[] {
-  const list: readonly unknown[] = Array.isArray(audience) ? audience : [audience];
+  // A copy has no holes, which `every` would pass over.
+  const list: readonly unknown[] = Array.isArray(audience)
+    ? Array.from<unknown>(audience)
+    : [audience];
   // WLA-10, WLA-28: at least one.
   if (list.length === 0 || !list.every((name) => typeof name === 'string' && name !== ''))
     throw invalid(

@@ -1,6 +1,11 @@
 import type { SpiffeError } from '../../errors.js';
 import { JwtBundles } from '../../identity/jwt/bundles.js';
-import type { SourceState, X509BundleSet, X509BundleSource } from '../../identity/source.js';
+import type {
+  JwtBundleSet,
+  SourceState,
+  X509BundleSet,
+  X509BundleSource,
+} from '../../identity/source.js';
 import { X509Bundles } from '../../identity/x509/bundles.js';
 import { Broadcast } from '../../internal/broadcast.js';
 import type { BundleSnapshot, BundleSourceOptions } from '../bundle-source.js';
@@ -25,6 +30,8 @@ const FURTHEST: readonly SourceState[] = ['closed', 'pending', 'revoked', 'stale
 export class OpenedBundles {
   /** The X.509 stream by itself: its own state, and a view of its newest bundles. */
   readonly x509: X509BundleSource & X509BundleSet;
+  /** The JWT stream, likewise. */
+  readonly jwt: JwtBundleSet & { readonly state: SourceState };
   readonly #x509: SupervisedState<X509BundlesResponse, BundleContent<X509Bundles>>;
   readonly #jwt: SupervisedState<JwtBundlesResponse, BundleContent<JwtBundles>>;
   readonly #states: Broadcast<Held>;
@@ -37,6 +44,7 @@ export class OpenedBundles {
     this.#jwt = new SupervisedState(environment, jwtBundleReader(environment.limits), changed);
     this.#states = new Broadcast(this.#read(0));
     this.x509 = viewOf(this.#x509.held);
+    this.jwt = jwtViewOf(this.#jwt.held);
   }
 
   start(): void {
@@ -129,6 +137,17 @@ function viewOf(held: HeldState<BundleContent<X509Bundles>>): X509BundleSource &
     },
     updates: (options = {}) => held.updates(options.signal),
   } satisfies X509BundleSource & X509BundleSet);
+}
+
+function jwtViewOf(
+  held: HeldState<BundleContent<JwtBundles>>,
+): JwtBundleSet & { readonly state: SourceState } {
+  return Object.freeze({
+    get: (trustDomain: Parameters<JwtBundleSet['get']>[0]) => held.now.bundles.get(trustDomain),
+    get state() {
+      return held.now.state;
+    },
+  });
 }
 
 function names(bundles: X509Bundles | JwtBundles): readonly string[] {

@@ -43,7 +43,7 @@ export interface StateReader<Response, Content> {
 /** A new message is due when this part of what is left of the content's life is over; SPIRE sends it after half. */
 const DUE_PART = 0.75;
 const SOONEST_DUE_MS = 1000;
-/** For content that has expired. */
+/** For content that has expired, or that is not there. */
 const OVERDUE_MS = 10_000;
 
 const LEFT_OUT = 'left out of what the Workload API sent';
@@ -125,23 +125,29 @@ export class SupervisedState<Response, Content extends object> {
               { cause },
             );
       this.held.refuse(error, REFUSED);
+      // Where something is held, its own end is awaited already.
+      if (this.held.held === undefined) this.#await(true);
     }
   }
 
   /**
    * A stream can be up and dead: its server hangs, or another one listens at the address by now. When what it brought is
    * near its end and nothing newer has come, the endpoint is asked anew.
+   *
+   * @param refused - nothing is held, since what came was refused: it may be good by a clock that is set right meanwhile,
+   * and is not sent again unasked.
    */
-  #await(): void {
+  #await(refused = false): void {
     this.#clock.clearTimeout(this.#due);
     const { held } = this.held;
     const expiry = held && this.#reader.expiry?.(held);
-    if (expiry === undefined) return;
-    const left = expiry - this.#clock.now();
+    const ends = this.#reader.expiry !== undefined;
+    if (expiry === undefined && !(refused && ends)) return;
+    const left = (expiry ?? 0) - this.#clock.now();
     const waitMs = left > 0 ? Math.max(left * DUE_PART, SOONEST_DUE_MS) : OVERDUE_MS;
     this.#due = this.#clock.setTimeout(() => {
       this.#watcher.restart();
-      this.#await();
+      this.#await(refused);
     }, waitMs);
   }
 

@@ -102,7 +102,9 @@ function readSvid(
     throw invalid(`${which(entry, at)}: ${reasonOf(cause)}`, cause);
   }
   if (svid.notAfter.getTime() < now)
-    throw invalid(`${which(entry, at)} has expired at ${svid.notAfter.toISOString()}`);
+    throw invalid(
+      `${which(entry, at)} has expired at ${svid.notAfter.toISOString()}, and here it is ${new Date(now).toISOString()}; is a clock wrong?`,
+    );
   return before?.svids.find((held) => sameSvid(held, svid)) ?? svid;
 }
 

@@ -4,6 +4,7 @@ import { createServer as createPlainServer, get } from 'node:http';
 import { connect as connectHttp2, createSecureServer } from 'node:http2';
 import { text } from 'node:stream/consumers';
 import {
+  BundleSource,
   type Identity,
   type JwtSource,
   type PeerRule,
@@ -12,13 +13,14 @@ import {
   type X509Svid,
 } from 'agent-spiffe';
 import { jwtOf, protect, type RequireJwtOptions, requireJwt } from 'agent-spiffe/http';
-import { TestCa } from 'agent-spiffe/testing';
+import { TestCa, WorkloadApiServer } from 'agent-spiffe/testing';
 import { expect } from 'chai';
 import { type Answer, callWith, guardedServer } from '../../support/bearer-call.js';
 import { listen } from '../../support/listen.js';
 import { memoryLogger } from '../../support/memory-logger.js';
 import { refusal } from '../../support/refusal.js';
 import { jwtIdentity } from '../../support/static-jwt.js';
+import { until } from '../../support/until.js';
 
 const TOOLS = 'spiffe://example.org/tools';
 const AGENT = 'spiffe://example.org/agents/a';
@@ -377,6 +379,35 @@ describe('requireJwt', () => {
     expect(await callWith(server, await bearer({ audience: 'mail' }))).to.deep.equal(INVALID);
   });
 
+  it('answers 503, and not that the token is bad, when a BundleSource lost its bundles', async () => {
+    await using api = await WorkloadApiServer.open({
+      trustDomain: 'example.org',
+      identities: [TOOLS],
+    });
+    await using bundles = await BundleSource.open({ address: api.address });
+    const logger = memoryLogger();
+    const options = { audience: 'tools', allow: AGENTS, logger };
+    await using server = await guardedServer(tools, requireJwt(bundles, options), who);
+    const call = async (): Promise<Answer> => callWith(server, await bearer({ by: api.ca }));
+    const unavailable = { status: 503, challenge: undefined, body: 'Service Unavailable\n' };
+    expect((await call()).status).to.equal(200);
+    api.withdraw();
+    await until(() => bundles.jwt.state === 'revoked');
+    expect(await call()).to.deep.equal(unavailable);
+    api.restore();
+    await until(() => bundles.jwt.state === 'ready');
+    expect((await call()).status).to.equal(200);
+    await api.goOffline();
+    await until(() => bundles.jwt.state === 'stale');
+    expect((await call()).status).to.equal(200);
+    await bundles.close();
+    expect(await call()).to.deep.equal(unavailable);
+    expect(logger.lines.map(({ fields }) => fields['reason'])).to.deep.equal([
+      'the source of our JWT bundles is revoked',
+      'the source of our JWT bundles is closed',
+    ]);
+  });
+
   it('works with http2, and where TLS has ended before', async () => {
     const middleware = requireJwt(tools, { audience: 'tools', allow: AGENTS });
     const secure = createSecureServer();
@@ -447,11 +478,17 @@ describe('requireJwt', () => {
       );
   });
 
-  it('refuses an identity that cannot verify tokens', () => {
+  it('refuses an identity that cannot verify tokens, and none', () => {
     const identity: Identity = { x509: tools.x509 };
-    refusal('ERR_SPIFFE_OPTION_INVALID', 'jwt', () =>
-      requireJwt(identity, { audience: 'tools', allow: AGENTS }),
-    );
+    for (const one of [identity, undefined as unknown as Identity])
+      refusal('ERR_SPIFFE_OPTION_INVALID', 'jwt', () =>
+        requireJwt(one, { audience: 'tools', allow: AGENTS }),
+      );
+  });
+
+  it('refuses to be made without options', () => {
+    const none = undefined as unknown as RequireJwtOptions;
+    refusal('ERR_SPIFFE_OPTION_INVALID', 'audience', () => requireJwt(tools, none));
   });
 
   it('is what jwtOf needs: without it there is nobody to tell of', async () => {

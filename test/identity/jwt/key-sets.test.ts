@@ -260,7 +260,7 @@ const ROWS: readonly Row[] = [
     twin: { ...EC, use: 'jwt-svid' },
   },
   {
-    requirement: 'JWT-25 A-11',
+    requirement: 'JWT-25 WLA-46 A-11',
     what: 'for WIT-SVIDs',
     says: undefined,
     bad: { ...EC, use: 'wit-svid' },

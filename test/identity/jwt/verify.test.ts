@@ -1,5 +1,5 @@
 import { inspect } from 'node:util';
-import { type JwtBundleSet, JwtBundles, verifyJwtSvid } from 'agent-spiffe';
+import { type JwtBundleSet, JwtBundles, type VerifyJwtOptions, verifyJwtSvid } from 'agent-spiffe';
 import { expect } from 'chai';
 import { CompactSign, createLocalJWKSet, importPKCS8, jwtVerify, SignJWT } from 'jose';
 import { judgeToken } from '#lib/identity/jwt/judge.js';
@@ -189,6 +189,11 @@ describe('verifyJwtSvid', () => {
         await rejection('ERR_SPIFFE_OPTION_INVALID', verify(text, { audience: given }));
       });
     }
+
+    it('JWT-12: with no options at all nothing validates', async () => {
+      const none = undefined as unknown as VerifyJwtOptions;
+      await rejection('ERR_SPIFFE_OPTION_INVALID', verifyJwtSvid(token(), JwtBundles.of(), none));
+    });
 
     it('JWT-11: is one name or several, of which the token names at least one', async () => {
       const text = token({ claims: { aud: ['a', 'b'] } });

@@ -21,7 +21,7 @@ describe('verifyX509Svid', () => {
     expect(chain).to.deep.equal([one, ROOT.certificate]);
   });
 
-  it('trusts the bundle of the leaf’s own domain and nothing else (X509-30, ID-19)', () => {
+  it('trusts the bundle of the leaf’s own domain and nothing else (X509-30, ID-19, WLA-12)', () => {
     const bundles = X509Bundles.of(own, foreign);
     const verify = (one: Uint8Array) => verifyX509Svid([one], bundles, { now }).id.toString();
     expect(verify(named(ID))).to.equal(ID);
@@ -32,7 +32,7 @@ describe('verifyX509Svid', () => {
     refusal('ERR_SPIFFE_X509_UNTRUSTED', noName, () => verify(named('spiffe://other.org/a')));
   });
 
-  it('trusts no domain whose bundle it does not have (X509-30)', () => {
+  it('trusts no domain whose bundle it does not have (X509-30, WLA-12)', () => {
     const unknown = 'there is no bundle for the trust domain other.org';
     refusal('ERR_SPIFFE_BUNDLE_NOT_FOUND', unknown, () =>
       verifyX509Svid([named('spiffe://other.org/a')], X509Bundles.of(own), { now }),

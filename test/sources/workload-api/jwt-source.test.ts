@@ -163,6 +163,8 @@ describe('the JWT-SVIDs of a workload', () => {
       ['an empty audience', 'OPTION', { audience: '' }],
       ['an empty audience among others', 'OPTION', { audience: ['a', ''] }],
       ['an audience that is no text', 'OPTION', { audience: [1] as unknown as string[] }],
+      ['a hole among audiences', 'OPTION', { audience: Object.assign([] as string[], { 1: 'a' }) }],
+      ['no options', 'OPTION', undefined as unknown as { audience: string }],
       ['an ID that is none', 'ID', { audience: 'a', id: 'example.org/a' }],
     ] as readonly (readonly [string, 'OPTION' | 'ID', JwtFetchOptions])[]) {
       it(`WLA-10 WLA-28: calls nobody for ${what}`, async () => {
@@ -437,6 +439,9 @@ describe('the JWT-SVIDs of a workload', () => {
       expect(await source.verify(token, { audience: ['b'] })).to.equal(first);
       await rejection('ERR_SPIFFE_JWT_AUDIENCE', source.verify(token, { audience: 'c' }));
       await rejection('ERR_SPIFFE_OPTION_INVALID', source.verify(token, { audience: [] }));
+      const none = undefined as unknown as { audience: string };
+      await rejection('ERR_SPIFFE_OPTION_INVALID', source.verify(token, none));
+      await rejection('ERR_SPIFFE_OPTION_INVALID', source.validate(token, none));
     });
 
     it('BDL-03: believes no token any longer whose key has gone, though it was verified before', async () => {
