@@ -14,7 +14,7 @@ export const DIRECTORY = join(ROOT, '.interop');
 export const HOW_TO_INSTALL =
   '`npm run interop:install` builds it (needs Go, Rust with cargo, and Python 3 with venv; about 3 minutes)';
 
-/** @typedef {'go' | 'python' | 'rust'} Language */
+/** @typedef {'audit' | 'go' | 'python' | 'rust'} Language the folder of a program; that of `audit` is in Go */
 
 /**
  * @typedef Recipe
@@ -31,6 +31,21 @@ const built = (...parts) => join(DIRECTORY, ...parts);
 
 /** @type {Readonly<Record<Language, Recipe>>} */
 export const RECIPES = {
+  audit: {
+    sources: [
+      'go.mod',
+      'go.sum',
+      'main.go',
+      'checkpoint.go',
+      'endorsement.go',
+      'log.go',
+      'proof.go',
+      'tree.go',
+    ],
+    toolchain: ['go', 'version'],
+    build: [['go', 'build', '-trimpath', '-buildvcs=false', '-o', built('audit', 'audit'), '.']],
+    command: [built('audit', 'audit')],
+  },
   go: {
     sources: ['go.mod', 'go.sum', 'bench.go', 'main.go', 'oracle.go', 'peer.go', 'read.go'],
     toolchain: ['go', 'version'],

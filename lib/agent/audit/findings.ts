@@ -112,7 +112,6 @@ export function keptProblems(
   ];
   if (origin !== own) return problem(`it is for ${origin}`);
   if (size > tree.size) return problem(`the log has ${tree.size}`);
-  const found = size === 0 ? undefined : roots.get(size);
-  if (found !== undefined && found !== root) return problem('the records below it are others');
+  if (size > 0 && roots.get(size) !== root) return problem('the records below it are others');
   return [];
 }
