@@ -9,9 +9,10 @@ import { createServer, peerOf } from 'agent-spiffe/http';
 import { TestCa } from 'agent-spiffe/testing';
 import { expect } from 'chai';
 import { capturePeer } from '#lib/identity/peer.js';
+import { writePem } from '#lib/internal/pem.js';
 import { connect } from '#lib/tls/connect.js';
-import { secureContextOf, secureContextOptions } from '#lib/tls/context.js';
-import { parseRule } from '#lib/tls/rule.js';
+import { secureContextOf, secureContextOptions, webContextOf } from '#lib/tls/context.js';
+import { parseRule, parseWebRule, type WebRule } from '#lib/tls/rule.js';
 import { listen } from '../support/listen.js';
 import { rejection } from '../support/rejection.js';
 import { staticIdentity } from '../support/static-identity.js';
@@ -217,6 +218,14 @@ describe('the context in which an SVID is presented', () => {
     const [one, two] = [ca.issue(AGENT), ca.issue(AGENT)];
     expect(secureContextOf(one)).to.equal(secureContextOf(one));
     expect(secureContextOf(one)).to.not.equal(secureContextOf(two));
+  });
+
+  it('is made once for each rule about the web, in which reading the roots takes long', () => {
+    const [one, two] = [ca, TestCa.create('other.org')].map(({ bundle }) =>
+      parseWebRule(bundle.authorities.map((der) => writePem(der, 'CERTIFICATE'))),
+    ) as [WebRule, WebRule];
+    expect(webContextOf(one)).to.equal(webContextOf(one));
+    expect(webContextOf(one)).to.not.equal(webContextOf(two));
   });
 
   it('trusts none of the roots of the web', () => {
