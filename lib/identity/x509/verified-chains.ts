@@ -1,5 +1,6 @@
 import { BoundedMap } from '../../internal/bounded-map.js';
 import type { Peer, X509BundleSet } from '../source.js';
+import type { X509Bundle } from './bundle.js';
 import { type Judgement, judgeChain } from './verify.js';
 
 const MOST_PEERS = 1000;
@@ -16,9 +17,12 @@ interface Verified extends Judgement {
  */
 export class VerifiedChains {
   readonly #known: BoundedMap<string, Verified>;
+  /** The bundle of each trust domain that was last relied on. */
+  readonly #newest: BoundedMap<string, X509Bundle>;
 
   constructor(most: number = MOST_PEERS) {
     this.#known = new BoundedMap(most);
+    this.#newest = new BoundedMap(most);
   }
 
   /** How many peers are remembered. */
@@ -41,8 +45,18 @@ export class VerifiedChains {
     }
     const presented = chain.map((certificate) => Uint8Array.from(certificate));
     const judgement = judgeChain(presented, bundles, now);
+    this.#forget(judgement, bundles);
     this.#known.set(key, { ...judgement, presented });
     return judgement.peer;
+  }
+
+  /** What rests on a bundle that was replaced holds no more, and would keep that bundle in memory. */
+  #forget({ peer, bundle }: Judgement, bundles: X509BundleSet): void {
+    const { name } = peer.id.trustDomain;
+    if (this.#newest.get(name) === bundle) return;
+    this.#newest.set(name, bundle);
+    this.#known.drop((known) => bundles.get(known.peer.id.trustDomain) !== known.bundle);
+    this.#newest.drop((newest) => bundles.get(newest.trustDomain) !== newest);
   }
 }
 

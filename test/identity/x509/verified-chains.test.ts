@@ -47,6 +47,19 @@ describe('peers verified before', () => {
     refusal('ERR_SPIFFE_X509_EXPIRED', '', () => known.verify(certificates, own, after(0)));
   });
 
+  it('leave with the bundle that they rested on, and those of other trust domains stay', () => {
+    const other = TestCa.create('other.org', { now: () => NOW });
+    const known = new VerifiedChains();
+    const both = (): X509Bundles => X509Bundles.of(ca.bundle, otherBundle);
+    const otherBundle = other.bundle;
+    const before = both();
+    for (const peer of [chain, ca.issue(ID).certificates]) known.verify(peer, before, after(0));
+    known.verify(other.issue('spiffe://other.org/peer').certificates, before, after(0));
+    expect(known.size).to.equal(3);
+    known.verify(ca.issue(ID).certificates, both(), after(0));
+    expect(known.size).to.equal(2);
+  });
+
   it('are judged anew by a bundle that is another object', () => {
     const known = new VerifiedChains();
     const first = known.verify(chain, bundles, after(0));
