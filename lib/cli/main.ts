@@ -4,6 +4,7 @@ import { Command, CommanderError } from 'commander';
 import { SpiffeError } from '../errors.js';
 import { addAuditCommand } from './audit.js';
 import { addDevCommand } from './dev.js';
+import { addPolicyCommand } from './policy.js';
 
 const FAILED = 1;
 const BAD_USAGE = 2;
@@ -11,7 +12,7 @@ const BAD_USAGE = 2;
 const EXIT_CODES = `
 Exit codes:
   0  it did what it was asked, or was stopped by SIGINT or SIGTERM and closed cleanly
-  1  it failed in a way that no option explains, or an audit log is not what was written
+  1  it failed in a way that no option explains, an audit log is not what was written, or a policy test failed
   2  a command or option is wrong, the address cannot be listened on, or a log cannot be read`;
 
 function version(): string {
@@ -30,6 +31,7 @@ const program = new Command('agent-spiffe')
   .exitOverride();
 addAuditCommand(program);
 addDevCommand(program);
+addPolicyCommand(program);
 
 try {
   await program.parseAsync();

@@ -411,6 +411,23 @@ describe('a record of the audit log', () => {
       });
     });
 
+    const HIDDEN: readonly (readonly [string, JsonValue, string])[] = [
+      ['a text', 'hunter2', 'cannot take hunter2'],
+      ['a text at the very beginning', 'hunter2', 'hunter2 is refused'],
+      ['a number', 4711, 'cannot take 4711'],
+      ['an item of a list', ['a', [4711]], 'cannot take 4711'],
+      ['a member of an object', { pin: 4711, none: null }, 'cannot take 4711'],
+      ['the name of a member', { hunter2: true }, 'there is no hunter2'],
+    ];
+    for (const [what, to, message] of HIDDEN) {
+      it(`not in the words of a denial: ${what}`, () => {
+        const asked = request({ to }, 'send_email');
+        const denied = { ...DENIED, request: asked, denial: { ...DENIED.denial, message } };
+        expect(recordOf(denied).status_detail).to.equal(undefined);
+        expect(recordOf(denied, { '*': 'keep' }).status_detail).to.equal(message);
+      });
+    }
+
     it('nowhere else when it is not to be held: not in the words of a denial either', () => {
       expect(detail('cannot take "eve@evil.test" as to')).to.equal('cannot take (withheld) as to');
       expect(detail('cannot send to eve@evil.test')).to.equal(undefined);
@@ -463,6 +480,27 @@ describe('a record of the audit log', () => {
       expect(recordedRequest(recordOf(outcome()))).to.equal(undefined);
       expect(recordedRequest(recordOf(taskEnd()))).to.equal(undefined);
     });
+  });
+
+  it('is canonical JSON also in what was not an argument', () => {
+    const asked = request({ q: 'acme' });
+    const subject = { ...asked.subject, properties: { b: { d: 1, c: 2 }, a: [{ f: 1, e: null }] } };
+    const decision = { ...DECISION, reasons: ['half \ud800 a pair', 'whole'] };
+    const line = lineOf(intent({}, { request: { ...asked, subject }, decision }));
+    expect(line.slice(0, -1)).to.equal(canonicalJson(JSON.parse(line) as JsonValue));
+    expect(line).to.include('"properties":{"a":[{"e":null,"f":1}],"b":{"c":2,"d":1}}');
+    expect(line).to.include('"half \ufffd a pair"');
+  });
+
+  it('tells of a label that would not have been lowered', () => {
+    const wouldDeny = [{ reason: 'policy', message: 'no', policies: ['p3'] }] as const;
+    const record = recordOf({ ...DECLASSIFY, evaluateOnly: true, wouldDeny });
+    expect(record).to.include({
+      action: 'Observed',
+      disposition: 'Detected',
+      status_code: 'policy',
+    });
+    expect(record.unmapped['would_deny']).to.deep.equal([{ policies: ['p3'], reason: 'policy' }]);
   });
 
   describe('is no longer than an entry may be', () => {
