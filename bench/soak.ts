@@ -1,6 +1,6 @@
 /**
  * `npm run soak -- [seconds]`: one client and one server under full load while their SVIDs are replaced each second and
- * the authority each ten. Exits 1 when a request fails or memory grows. Ten minutes unless told otherwise.
+ * the authority each ten. Exits 1 when a request fails, or when memory grows in a run of five minutes or more. Ten minutes unless told otherwise.
  */
 import { once } from 'node:events';
 import { get } from 'node:https';
@@ -16,6 +16,8 @@ const SERVER = 'spiffe://example.org/tools/search';
 const KEPT_IN_FLIGHT = 16;
 const FRESH_IN_FLIGHT = 2;
 const MOST_GROWTH = 0.1;
+/** A shorter run is still warming up: its memory is shown, and judged by nobody. */
+const LONG_ENOUGH_S = 300;
 
 const api = await WorkloadApiServer.open({
   trustDomain: 'example.org',
@@ -59,7 +61,8 @@ server.close();
 server.closeAllConnections();
 await Promise.all([client.close(), service.close()]);
 await api.close();
-if (count.failed > 0 || growth > MOST_GROWTH) process.exitCode = 1;
+if (count.failed > 0 || (seconds >= LONG_ENOUGH_S && !(growth <= MOST_GROWTH)))
+  process.exitCode = 1;
 
 async function load(kind: 'kept' | 'fresh', request: () => Promise<void>): Promise<void> {
   while (!stop.aborted) {
