@@ -1,5 +1,6 @@
 import { verify, X509Certificate } from 'node:crypto';
 import { SpiffeId, verifyX509Svid, X509Bundles } from 'agent-spiffe';
+import { VerifiedChains } from '#lib/identity/x509/verified-chains.js';
 import type { GoSpiffe } from './go.js';
 import type { Material } from './material.js';
 import { type Comparison, perSecond } from './rounds.js';
@@ -13,6 +14,7 @@ export function identityComparisons(
   const leaf = client.certificates[0] as Uint8Array;
   const anchorKey = new X509Certificate(ca.bundleDer).publicKey;
   const { signed, signature } = split(leaf);
+  const known = new VerifiedChains();
   const text = 'spiffe://example.org/agents/researcher';
   return [
     {
@@ -27,6 +29,12 @@ export function identityComparisons(
         },
         ...(go ? [go.rival('chain', { atLeast: 1 })] : []),
       ],
+    },
+    {
+      name: 'peer that has been verified before, as the TLS gate remembers it',
+      unit: '/s',
+      floor: 300_000,
+      ours: () => perSecond(() => known.verify(client.certificates, bundles)),
     },
     {
       name: 'SPIFFE ID parsed',

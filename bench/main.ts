@@ -49,16 +49,24 @@ else
   );
 if (go === undefined && !asJson)
   console.log('left out: go-spiffe; `npm run interop:install` builds it (needs Go)');
-if (results.some(({ rivals }) => rivals.some(({ kept }) => kept === false))) process.exitCode = 1;
+if (results.some(missed)) process.exitCode = 1;
 
-function rows({ name, unit, ours, rivals }: Result): string {
+function missed({ floor, rivals }: Result): boolean {
+  return floor?.kept === false || rivals.some(({ kept }) => kept === false);
+}
+
+function rows({ name, unit, ours, floor, rivals }: Result): string {
+  const alone =
+    floor === undefined
+      ? ''
+      : `   ${floor.kept ? 'kept' : 'MISSED'}: at least ${shown(floor.figure)} ${unit}`;
   const against = rivals.map(({ name: rival, figure, ratio, mark, kept }) => {
     const spread = `${ratio.median.toFixed(2)} (${ratio.min.toFixed(2)} to ${ratio.max.toFixed(2)})`;
     const verdict =
       mark === undefined ? '' : `   ${kept ? 'kept' : 'MISSED'}: ${promise(mark, unit)}`;
     return `  ${rival} ${shown(figure)} ${unit}   ours to it ${spread}${verdict}`;
   });
-  return [name, `  ours ${shown(ours)} ${unit}`, ...against].join('\n');
+  return [name, `  ours ${shown(ours)} ${unit}${alone}`, ...against].join('\n');
 }
 
 function shown(value: number): string {

@@ -18,6 +18,8 @@ export interface Comparison {
   readonly name: string;
   readonly unit: string;
   readonly ours: () => Promise<number>;
+  /** What ours must reach by itself. */
+  readonly floor?: number;
   readonly rivals?: readonly Rival[];
 }
 
@@ -32,6 +34,7 @@ export interface Result {
   readonly name: string;
   readonly unit: string;
   readonly ours: number;
+  readonly floor?: { readonly figure: number; readonly kept: boolean };
   readonly rivals: readonly {
     readonly name: string;
     readonly figure: number;
@@ -44,7 +47,7 @@ export interface Result {
 
 /** Runs ours and the rivals in turn, `rounds` times after one warm-up, each round beginning with another of them. */
 export async function compare(comparison: Comparison, rounds: number): Promise<Result> {
-  const { name, unit, ours, rivals = [] } = comparison;
+  const { name, unit, ours, floor, rivals = [] } = comparison;
   const runs = [ours, ...rivals.map((rival) => rival.run)];
   for (const run of runs) await run();
   const figures: number[][] = runs.map(() => []);
@@ -60,6 +63,7 @@ export async function compare(comparison: Comparison, rounds: number): Promise<R
     name,
     unit,
     ours: median,
+    ...(floor === undefined ? {} : { floor: { figure: floor, kept: median >= floor } }),
     rivals: rivals.map((rival, at) => {
       const his = theirs[at] ?? [];
       const ratio = spread(mine.map((figure, round) => figure / (his[round] ?? Number.NaN)));
