@@ -122,13 +122,10 @@ describeSpire('real SPIRE: endurance', () => {
       for (const close of end.splice(0).toReversed()) await close();
     });
 
-    it('never fail while the authority is prepared, activated, tainted and revoked', async function () {
+    it('succeed at each stage of the authority: replaced and tainted, then revoked', async function () {
       this.timeout(60_000);
-      const over = new AbortController();
-      let calls = 0;
-      const calling = (async () => {
-        for (; !over.signal.aborted; calls++) await call();
-      })();
+      const calls = (): Promise<unknown> => Promise.all(Array.from({ length: 50 }, call));
+      await calls();
       const [old] = agent.x509.bundles.get('example.org')?.authorities ?? [];
       const { revokeOld } = await spire.rotateAuthority();
       const moved = ({ svid, bundles }: X509Snapshot): boolean =>
@@ -138,12 +135,10 @@ describeSpire('real SPIRE: endurance', () => {
           old ?? Buffer.alloc(0),
         ) !== 0;
       await Promise.all([nextState(agent, moved), nextState(search, moved)]);
+      await calls();
       await revokeOld();
       await Promise.all([nextState(agent, alone), nextState(search, alone)]);
-      await call();
-      over.abort();
-      await calling;
-      expect(calls).to.be.greaterThan(0);
+      await calls();
     });
 
     it('never fail when 1,000 handshakes are begun at once and the SVIDs are replaced meanwhile', async function () {
