@@ -85,6 +85,7 @@ describeSpire('real SPIRE: endurance', () => {
     let agent: Workload;
     let search: Workload;
     let call: () => Promise<void>;
+    const round = (): Promise<unknown> => Promise.all(Array.from({ length: 50 }, () => call()));
     const end: (() => unknown)[] = [];
 
     beforeEach(async () => {
@@ -126,8 +127,7 @@ describeSpire('real SPIRE: endurance', () => {
     // milliseconds while it issues another, and absence is withdrawal (WLA-24).
     it('succeed at each stage of the authority: replaced and tainted, then revoked', async function () {
       this.timeout(60_000);
-      const calls = (): Promise<unknown> => Promise.all(Array.from({ length: 50 }, call));
-      await calls();
+      await round();
       const [old] = agent.x509.bundles.get('example.org')?.authorities ?? [];
       const { revokeOld } = await spire.rotateAuthority();
       const moved = ({ svid, bundles }: X509Snapshot): boolean =>
@@ -137,10 +137,10 @@ describeSpire('real SPIRE: endurance', () => {
           old ?? Buffer.alloc(0),
         ) !== 0;
       await Promise.all([nextState(agent, moved), nextState(search, moved)]);
-      await calls();
+      await round();
       await revokeOld();
       await Promise.all([nextState(agent, alone), nextState(search, alone)]);
-      await calls();
+      await round();
     });
 
     it('never fail when 1,000 handshakes are begun at once and the SVIDs are replaced meanwhile', async function () {
