@@ -7,7 +7,7 @@ export interface WorkloadApi extends AsyncDisposable {
   readonly description: string;
 }
 
-/** The Workload API that the environment names, or a development one with the identities of this story. */
+/** The Workload API that the environment names, or a development one with the identities of these stories. */
 export async function workloadApi(logger: Logger): Promise<WorkloadApi> {
   const address = process.env['SPIFFE_ENDPOINT_SOCKET'];
   if (address !== undefined) {
@@ -20,6 +20,7 @@ export async function workloadApi(logger: Logger): Promise<WorkloadApi> {
       { id: 'spiffe://example.org/agents/researcher', hint: 'researcher' },
       { id: 'spiffe://example.org/tools/search', hint: 'search' },
       { id: 'spiffe://example.org/tools/mail', hint: 'mail' },
+      { id: 'spiffe://example.org/tools/vault', hint: 'vault' },
     ],
     logger,
   });
