@@ -33,7 +33,7 @@ export async function tellRecord(directory: string, { x509 }: Identity): Promise
   tell.fact(`${records} records, none altered`, told.join(', '));
 
   const found = await verifyCopy(directory, (lines) => lines.map(whitewash));
-  tell.fact('a copy in which the secret was never asked for without need', found);
+  tell.fact('a copy in which nobody wrote to mallory', found);
   tell.fact('a copy without its end', await verifyCopy(directory, (lines) => lines.slice(0, -3)));
 }
 
@@ -46,9 +46,9 @@ async function kinds(directory: string): Promise<readonly string[]> {
   return found;
 }
 
-/** The same record, but for what it says of a call that a policy refused. */
+/** The same record, but for the address of a letter. */
 function whitewash(line: string): string {
-  return line.replace('read_secret was refused: policy', 'read_secret may run');
+  return line.replaceAll('mallory@evil.example', 'ann@acme.example');
 }
 
 /** The socket of the writer, which is not for copies. */

@@ -37,12 +37,13 @@ export function admit(
   if (rules === undefined) grounds.deny('tool-not-in-task', 'the task does not have it');
   const defined = checkPinned(task, tool, grounds);
   const args = takeArguments(tool, input, grounds);
+  const { labels } = task.flow;
+  grounds.ask = () => requestFor(task, tool, { args, flow: tool.flow(args, defined), labels });
   const problem = rules?.problem(args);
   if (problem !== undefined) grounds.deny('argument', problem);
   const flow = grounds.attempt('label', 'what it reads and where it sends could not be told', () =>
     tool.flow(args, defined),
   );
-  const { labels } = task.flow;
   checkClearance(flow, task, grounds);
   checkSink(flow, labels, grounds);
   const bytesOut = flow.sink?.outside === true ? Buffer.byteLength(JSON.stringify(args)) : 0;

@@ -9,7 +9,7 @@ import { current, type GuardCore, type Running } from './core.js';
 import { DeniedError } from './denied.js';
 import { Grounds } from './grounds.js';
 import { decide, type Verdict } from './policy/decide.js';
-import type { ApprovalObligation, Obligation } from './policy/request.js';
+import type { ApprovalObligation, DecisionRequest, Obligation } from './policy/request.js';
 import { recordDenial } from './refusal.js';
 import { measure, redact } from './result.js';
 import type { TaskCore } from './task-core.js';
@@ -257,10 +257,22 @@ class Call {
       kind: 'call.denied',
       ...this.#names,
       denial: { reason, message, policies },
-      ...(this.#admitted && { request: this.#admitted.request }),
+      ...this.#asked(),
       ...(this.#decision && { decision: this.#decision }),
     });
     return error;
+  }
+
+  /** What the policy engine was asked, or would have been; nothing where that cannot be told. */
+  #asked(): { readonly request?: DecisionRequest } {
+    if (this.#admitted !== undefined) return { request: this.#admitted.request };
+    try {
+      const request = this.#grounds.ask?.();
+      return request === undefined ? {} : { request };
+    } catch {
+      // What the call reads and where it sends is told by code of others, for arguments that were refused.
+      return {};
+    }
   }
 
   /** The caller no longer wanted it, when its intent was already on record. */

@@ -1,11 +1,14 @@
 import { quote } from '../internal/quote.js';
 import type { Denial, DenialReason } from './audit/events.js';
 import { DeniedError } from './denied.js';
+import type { DecisionRequest } from './policy/request.js';
 
 /** The grounds on which one call is refused; or, where the guard only evaluates, would have been. */
 export class Grounds {
   /** What would have been refused, in order. */
   readonly wouldDeny: Denial[] = [];
+  /** Gives what the policy engine would be asked, for the record of a refusal that comes before it is; by then the arguments were taken. */
+  ask: (() => DecisionRequest) | undefined;
   readonly #tool: string;
   readonly #evaluateOnly: boolean;
 

@@ -136,13 +136,15 @@ describe('attack: arguments', () => {
     expect(sent).to.deep.equal([honest]);
   });
 
-  it('are not repeated in the refusal, which goes on record as it is', async () => {
+  it('are not repeated in the words of the refusal; the record has them as its rules say', async () => {
     const { guard, log } = await bench();
     const send = guard.tool('send', SEND, () => 'sent');
     await guard.task(taskOf({ send: { to: exact('ann') } }), async () => {
       const error = await rejection(send({ to: 'hunter2' }));
       expect(error.message).to.include('"to"').and.not.include('hunter2');
     });
-    expect(JSON.stringify(log.of('call.denied'))).not.to.include('hunter2');
+    const [denied] = log.of('call.denied');
+    expect(JSON.stringify(denied?.denial)).not.to.include('hunter2');
+    expect(denied?.request?.context.arguments).to.deep.equal({ to: 'hunter2' });
   });
 });

@@ -129,7 +129,10 @@ export interface CallDeniedEvent extends EventBase {
   readonly kind: 'call.denied';
   readonly call: CallRef;
   readonly denial: Denial;
-  /** What the policy engine was, or would have been, asked; absent when the arguments could not be taken. */
+  /**
+   * What the policy engine was asked; or would have been, with the budget as it stood, when the call was refused before.
+   * Absent when the arguments could not be taken.
+   */
   readonly request?: DecisionRequest;
   readonly decision?: DecisionRecord;
 }

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { X509Bundles } from 'agent-spiffe';
@@ -7,6 +8,7 @@ import {
   functionPolicy,
   type Guard,
   type GuardedTool,
+  oneOf,
   recordedRequest,
   type TaskOptions,
   verifyAuditLog,
@@ -31,6 +33,14 @@ const TASK: TaskOptions = {
 };
 
 const RETURNS = { confidentiality: 'internal', integrity: 'trusted' } as const;
+
+/** The part of a record that says what was asked. */
+interface Asked {
+  readonly request: { readonly data: { readonly context: Record<string, unknown> } };
+}
+
+/** What a record holds of text by default: the digest of its JSON. */
+const digestOf = (text: string): string => createHash('sha256').update(`"${text}"`).digest('hex');
 
 const kindsOf = (records: readonly ReadRecord[]): readonly string[] =>
   records.map(({ metadata }) => metadata.event_code);
@@ -101,6 +111,33 @@ describe('the audit log of a guard', () => {
       ({ metadata }) => metadata.event_code === 'call.denied',
     );
     expect(denied).to.include({ action: 'Denied', status_code: 'policy' });
+  });
+
+  it('holds what was asked of a call that was refused before any policy was asked, by its rules', async () => {
+    const send = guard.tool(
+      'send',
+      { effect: 'egress', sink: { clearance: 'public' }, destination: 'to' },
+      () => 'sent',
+    );
+    const may = { ...TASK, tools: { ...TASK.tools, send: { to: oneOf('ann') } } };
+    await guard.task(may, async () => {
+      await send({ to: 'mallory' }).catch(() => {});
+      await search({ q: 'acme' });
+      await send({ to: 'ann' }).catch(() => {});
+    });
+    const denied = recordsOf(home.path).filter((record) => record['action'] === 'Denied');
+    expect(denied.map((record) => record['status_code'])).to.deep.equal(['argument', 'label']);
+    const [first, second] = denied.map(({ api }) => (api as Asked).request.data);
+    expect(first?.context['arguments']).to.deep.equal({ to: { sha256: digestOf('mallory') } });
+    expect(second?.context).to.deep.include({
+      arguments: { to: { sha256: digestOf('ann') } },
+      chain: ['search'],
+      labels: { confidentiality: 'internal', integrity: 'trusted' },
+    });
+    expect(denied[1]?.['status_detail']).to.include(
+      'holds internal data, and the sink takes public',
+    );
+    expect(JSON.stringify(denied)).not.to.include('mallory');
   });
 
   it('lets nothing run that it cannot take', async () => {
