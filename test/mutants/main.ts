@@ -17,16 +17,18 @@ interface Job {
   readonly place: string;
 }
 
-const dist = fileURLToPath(new URL('../../dist', import.meta.url));
+const built = fileURLToPath(new URL('../../dist-modules', import.meta.url));
 const wanted = process.argv.slice(2);
 const isWanted = ({ name }: Ring, module: string): boolean =>
   wanted.length === 0 || wanted.some((part) => part === name || module.includes(part));
 
 function jobsOf(ring: Ring): Job[] {
-  const modules = filesOf('dist', ring.modules, '.js').filter((module) => isWanted(ring, module));
+  const modules = filesOf('dist-modules', ring.modules, '.js').filter((module) =>
+    isWanted(ring, module),
+  );
   return modules.flatMap((module) => {
-    const code = readFileSync(`${dist}/${module}`, 'utf8');
-    const map = new SourceMap(JSON.parse(readFileSync(`${dist}/${module}.map`, 'utf8')) as never);
+    const code = readFileSync(`${built}/${module}`, 'utf8');
+    const map = new SourceMap(JSON.parse(readFileSync(`${built}/${module}.map`, 'utf8')) as never);
     return mutationsOf(code).map((mutation) => {
       const before = code.slice(0, mutation.start).split('\n');
       const entry = map.findEntry(before.length - 1, before.at(-1)?.length ?? 0);

@@ -17,7 +17,14 @@ import type { Mutation } from './mutations.js';
 import type { Ring } from './rings.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
-const COPIED = ['package.json', 'dist', 'dist-test', 'lib', 'test'];
+/** What is copied, and as what: the modules stand one by one in place of the joined files. */
+const COPIED = {
+  'package.json': 'package.json',
+  'dist-modules': 'dist',
+  'dist-test': 'dist-test',
+  lib: 'lib',
+  test: 'test',
+};
 /** A mutant that loops for ever is noticed by the clock. */
 const LONGEST_MS = 60_000;
 const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
@@ -54,7 +61,8 @@ export class Workshop {
   };
 
   constructor() {
-    for (const part of COPIED) cpSync(join(root, part), join(this.#dir, part), { recursive: true });
+    for (const [part, as] of Object.entries(COPIED))
+      cpSync(join(root, part), join(this.#dir, as), { recursive: true });
     symlinkSync(join(root, 'node_modules'), join(this.#dir, 'node_modules'));
     for (const signal of SIGNALS) process.once(signal, this.#onSignal);
   }

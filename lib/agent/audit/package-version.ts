@@ -9,6 +9,8 @@ export function packageVersion(): string {
 }
 
 function readVersion(): string {
-  const text = readFileSync(new URL('../../../package.json', import.meta.url), 'utf8');
+  // By name: this module may be joined into a file elsewhere.
+  const url = import.meta.resolve('agent-spiffe/package.json');
+  const text = readFileSync(new URL(url), 'utf8');
   return String((JSON.parse(text) as { readonly version: unknown }).version);
 }

@@ -23,7 +23,7 @@ describe('the JWT side of a workload', () => {
     const { stderr, status } = spawnSync(process.execPath, args, { encoding: 'utf8' });
     expect(status, stderr).to.equal(0);
     expect(stderr).to.include('workload-api/open.js');
-    expect(stderr).not.to.match(/identity\/jwt\/|jwt-source|token-cache/);
+    expect(stderr).not.to.match(/jwt-source|token-cache|joined\/jwt\.js/);
   });
 
   it('is pending and empty until then, and shows no more', async () => {
