@@ -125,7 +125,9 @@ class Call {
       return;
     }
     for (const obligation of record.obligations) {
-      if (obligation.type === 'shorten-life') this.#task.shorten(obligation.ttlMs);
+      // A guard that only evaluates must not end tasks that would have gone on.
+      if (obligation.type === 'shorten-life' && !this.#guard.evaluateOnly)
+        this.#task.shorten(obligation.ttlMs);
       if (obligation.type === 'require-approval')
         await this.#approve(obligation, admitted, record.reasons);
     }

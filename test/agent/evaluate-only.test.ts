@@ -80,6 +80,27 @@ describe('a guard that only evaluates', () => {
     ]);
   });
 
+  it('meets no obligation that would be felt: it shortens no life and redacts no result', async () => {
+    const obligations = [
+      { type: 'shorten-life', ttlMs: 1 },
+      { type: 'redact', result: ['/key'] },
+    ] as const;
+    const policy: PolicyFunction = () => ({ decision: true, context: { obligations } });
+    for (const [evaluateOnly, key, state] of [
+      [true, 'hunter2', 'open'],
+      [false, undefined, 'expired'],
+    ] as const) {
+      const { guard, clock, log } = await bench({ evaluateOnly, policy });
+      const read = guard.tool('read', READ, () => ({ key: 'hunter2' }));
+      const may = taskOf({ read: allArguments() }, { clearance: 'restricted' });
+      const task = await guard.startTask(may);
+      expect((await task.run(() => read({}))).key).to.equal(key);
+      clock.advance(2);
+      expect(task.state).to.equal(state);
+      expect(log.of('call.intent')[0]?.decision.obligations).to.deep.equal(obligations);
+    }
+  });
+
   it('says nothing of the kind where nothing would have been refused', async () => {
     const { guard, log } = await bench({ evaluateOnly: true });
     const read = guard.tool('read', READ, () => 'secret');

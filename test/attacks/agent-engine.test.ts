@@ -108,6 +108,19 @@ describe('attack: the policy engine', () => {
     });
   }
 
+  for (const decision of [false, true]) {
+    it(`is a denial when it answers ${decision} and an error, which the caller gets and no record does`, async () => {
+      const context = { error: 'sum overflows at 4711' };
+      const { guard, log } = await bench({ policy: engine(() => ({ decision, context })) });
+      const act = guard.tool('act', WRITE, () => 'acted');
+      const error = await guard.task(MAY, () => rejection(act({})));
+      expect(error).to.include({ reason: 'policy' });
+      expect(error.message).to.include('could not');
+      expect(error.cause).to.be.an('error').with.property('message', context.error);
+      expect(JSON.stringify(log.events)).not.to.include('4711');
+    });
+  }
+
   it('is a denial when it takes longer than it may, and its late permit changes nothing', async () => {
     const answer = deferred<typeof permit>();
     const asked = deferred<AbortSignal>();

@@ -68,14 +68,22 @@ function judge(revision: string, answer: unknown): Verdict {
   const problem = problemOf(decision, told);
   if (problem !== undefined) {
     const named = reasons.length === 0 ? '' : ` (${reasons.join(', ')})`;
-    return { record: { revision, reasons, obligations: [] }, problem: `${problem}${named}` };
+    return {
+      record: { revision, reasons, obligations: [] },
+      problem: `${problem}${named}`,
+      // What the engine says of its trouble may hold data: it goes to the caller, not into the record.
+      ...(typeof told['error'] === 'string' && { cause: new Error(told['error']) }),
+    };
   }
   const obligations = (told['obligations'] ?? []) as readonly Obligation[];
   return { record: { revision, reasons, obligations } };
 }
 
 function problemOf(decision: unknown, told: JsonObject): string | undefined {
-  if (decision === false) return 'a policy refuses it, or none permits it';
+  if (decision === false)
+    return told['error'] === undefined
+      ? 'a policy refuses it, or none permits it'
+      : 'the policy engine could not decide it';
   if (decision !== true) return 'the policy engine gave no decision';
   // An error beside a permit: a policy that might have refused was not evaluated.
   if (told['error'] !== undefined) return 'a policy could not be evaluated';
