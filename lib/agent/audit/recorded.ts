@@ -12,6 +12,7 @@ import { listSegments } from './layout.js';
 import { objectMember, parseRecord } from './own-records.js';
 
 const NEWLINE = 0x0a;
+const PLACES = ['target', 'destination'] as const;
 
 /** A record as it was read; whether it is what was signed is for `verifyAuditLog` to say. */
 export interface AuditRecord {
@@ -26,6 +27,8 @@ export interface RecordedRequest {
   readonly request: DecisionRequest;
   /** The arguments whose values were not kept; the request does not have them. */
   readonly missing: readonly string[];
+  /** The properties of the resource, taken from such an argument, which it does not have either. */
+  readonly missingProperties: readonly ('target' | 'destination')[];
 }
 
 /**
@@ -67,18 +70,18 @@ export function recordedRequest(record: JsonObject): RecordedRequest | undefined
   const kept = Object.entries(held).filter(([, argument]) => isKept(argument));
   const missing = Object.keys(held).filter((name) => !isKept(held[name]));
   const args = Object.fromEntries(kept.map(([name, argument]) => [name, valueOf(argument)]));
-  const properties = Object.entries(objectMember(resource, 'properties')).flatMap(
-    ([name, value]) => {
-      if (name !== 'target' && name !== 'destination') return [[name, value]];
-      return isKept(value) ? [[name, valueOf(value)]] : [];
-    },
-  );
+  const stated = objectMember(resource, 'properties');
+  const missingProperties = PLACES.filter((name) => name in stated && !isKept(stated[name]));
+  const properties = Object.entries(stated).flatMap(([name, value]) => {
+    if (name !== 'target' && name !== 'destination') return [[name, value]];
+    return isKept(value) ? [[name, valueOf(value)]] : [];
+  });
   const request = {
     ...data,
     context: { ...context, arguments: args },
     resource: { ...resource, properties: Object.fromEntries(properties) as JsonRecord },
   };
-  return { request: request as unknown as DecisionRequest, missing };
+  return { request: request as unknown as DecisionRequest, missing, missingProperties };
 }
 
 function isKept(argument: unknown): argument is { readonly value: JsonValue } {

@@ -24,7 +24,12 @@ export const TASK: RecordShape = recordOf({ to: LABELS, justification: 'String' 
 
 /** The action that stands for every call of a tool; each tool is an action in it. */
 export const CALL_ACTION = 'tools/call';
-const LABEL_ACTIONS = ['labels/declassify', 'labels/endorse'] as const;
+const LABEL_ACTIONS: readonly string[] = ['labels/declassify', 'labels/endorse'];
+
+/** Whether an action is a change of labels; every other is a tool. */
+export function isLabelAction(action: string): boolean {
+  return LABEL_ACTIONS.includes(action);
+}
 
 /** What the policies of a guard are about. */
 export interface CedarModel {

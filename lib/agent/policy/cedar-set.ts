@@ -1,4 +1,4 @@
-import type { ActionConstraint, DetailedError } from '@cedar-policy/cedar-wasm/nodejs';
+import type { ActionConstraint, DetailedError, Expr } from '@cedar-policy/cedar-wasm/nodejs';
 import { SpiffeError } from '../../errors.js';
 import { quote } from '../../internal/quote.js';
 import { type PolicyTexts, revisionOf } from './cedar-files.js';
@@ -15,6 +15,8 @@ export interface CedarPolicyEntry {
   readonly obligations: readonly Obligation[];
   /** The actions it names; absent when it is about all. */
   readonly actions?: ReadonlySet<string>;
+  /** The expressions of its `when` and `unless`. */
+  readonly conditions: readonly Expr[];
 }
 
 /** A set of policies that fits a model. */
@@ -86,13 +88,19 @@ function entryOf(cedar: CedarLibrary, file: string, place: number, text: string)
   const numbered = `${file}#${place}`;
   const answer = cedar.policyToJson(text);
   if (answer.type === 'failure') throw invalid(file, numbered, told(answer.errors));
-  const { effect, action, annotations = {} } = answer.json;
+  const { effect, action, annotations = {}, conditions } = answer.json;
   const id = annotations['id'] ?? numbered;
   if (id === '' || id === '__proto__') throw invalid(file, numbered, 'its @id is no name');
   const actions = actionsOf(action);
   try {
     const obligations = obligationsOf(effect, annotations);
-    return { id, text, obligations, ...(actions && { actions }) };
+    return {
+      id,
+      text,
+      obligations,
+      ...(actions && { actions }),
+      conditions: conditions.map(({ body }) => body),
+    };
   } catch (error) {
     throw invalid(file, id, (error as Error).message);
   }

@@ -1,6 +1,7 @@
 import type { CedarValueJson, TypeOfAttribute } from '@cedar-policy/cedar-wasm/nodejs';
 import { isJsonObject, type JsonObject, member } from '../../internal/json.js';
 import { quote } from '../../internal/quote.js';
+import { isRead, type Read, readOf } from './cedar-reads.js';
 
 /** What policies may read of a value. */
 export type Shape =
@@ -11,7 +12,15 @@ export type Shape =
 /** The members of an object that policies may read; others are not shown to them. */
 export interface RecordShape {
   readonly kind: 'Record';
-  readonly members: ReadonlyMap<string, { readonly shape: Shape; readonly required: boolean }>;
+  readonly members: ReadonlyMap<string, MemberShape>;
+}
+
+/** One member of a record. */
+export interface MemberShape {
+  readonly shape: Shape;
+  readonly required: boolean;
+  /** Nobody reads it: it must be as its schema says, and is not sent. */
+  readonly unread?: true;
 }
 
 /** Cedar reads an object with one of these members as something other than an object; JavaScript does the last. */
@@ -83,6 +92,27 @@ function shapeOfType(type: unknown, schema: JsonObject): Shape | undefined {
     : undefined;
 }
 
+/**
+ * A record of which no more is sent than is read. Cedar parses what it is sent at each call: less of it is most of what
+ * a decision can save.
+ */
+export function narrowed(shape: RecordShape, read: Read): RecordShape {
+  if (read === 'all') return shape;
+  const members = [...shape.members].map(([name, each]): [string, MemberShape] => {
+    const of = readOf(read, name);
+    if (!isRead(of)) return [name, { ...each, unread: true }];
+    if (each.shape.kind !== 'Record') return [name, each];
+    return [name, { ...each, shape: narrowed(each.shape, of) }];
+  });
+  return { kind: 'Record', members: new Map(members) };
+}
+
+/** A record without some of its members, which are not to be had. */
+export function without(shape: RecordShape, names: readonly string[]): RecordShape {
+  const members = [...shape.members].filter(([name]) => !names.includes(name));
+  return { kind: 'Record', members: new Map(members) };
+}
+
 /** A shape as a Cedar schema has it. */
 export function cedarType(shape: Shape): TypeOfAttribute<string> {
   if (shape.kind === 'Set') return { type: 'Set', element: cedarType(shape.element) };
@@ -139,10 +169,11 @@ export function toCedarRecord(
 ): Record<string, CedarValueJson> {
   if (!isJsonObject(value)) throw new TypeError(`${quote(name)} is no object, as its schema says`);
   const record: Record<string, CedarValueJson> = {};
-  for (const [key, { shape, required }] of members) {
+  for (const [key, { shape, required, unread }] of members) {
     const each = member(value, key);
     if (each !== undefined && (each !== null || required)) {
-      record[key] = toCedar(each, shape, `${name}.${key}`);
+      const taken = toCedar(each, shape, `${name}.${key}`);
+      if (unread !== true) record[key] = taken;
     } else if (required) throw new TypeError(`${quote(`${name}.${key}`)} is missing`);
   }
   return record;

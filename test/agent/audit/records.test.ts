@@ -459,6 +459,7 @@ describe('a record of the audit log', () => {
       expect(recordedRequest(record({ '*': 'keep' }))).to.deep.equal({
         request: placed,
         missing: [],
+        missingProperties: [],
       });
     });
 
@@ -473,6 +474,7 @@ describe('a record of the audit log', () => {
           },
         },
         missing: ['body', 'n'],
+        missingProperties: ['target'],
       });
     });
 
@@ -515,6 +517,17 @@ describe('a record of the audit log', () => {
       expect(recordOf(intent({ q: 'acme' }), { '*': 'keep' }).metadata).to.not.have.property(
         'is_truncated',
       );
+    });
+
+    it('and leaves out what tools are rather than what a task may do', () => {
+      const toolDefinitions = { ab: { name: 'search', description: long } };
+      const record = recordOf({ ...TASK_START, toolDefinitions });
+      expect(record.metadata).to.include({ is_truncated: true });
+      expect(record).to.deep.include({ unmapped: recordOf(TASK_START).unmapped });
+      const short = { ab: { name: 'search', description: 'Searches.' } };
+      expect(recordOf({ ...TASK_START, toolDefinitions: short }).unmapped['task']).to.deep.include({
+        tool_definitions: short,
+      });
     });
 
     it('at the very edge', () => {
