@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { SpiffeError } from '../errors.js';
+import type { JsonRecord } from '../internal/json.js';
 import { quote } from '../internal/quote.js';
 import type { AuditLog } from './audit/log.js';
 import { guardedCall, type ToolFunction } from './call.js';
@@ -14,7 +15,7 @@ import { TaskCore } from './task-core.js';
 import { FETCH, taskFetch } from './task-fetch.js';
 import { TaskKey } from './task-key.js';
 import { parseTask, type TaskOptions, type TaskPlan } from './task-options.js';
-import { Tool } from './tool.js';
+import { type Defined, Tool } from './tool.js';
 import type { ToolDescription } from './tool-description.js';
 import type { ToolSpec } from './tool-spec.js';
 
@@ -25,6 +26,9 @@ export class LocalGuard implements Guard {
   readonly #tools = new Map<string, Tool>();
   readonly #fetchTool: Tool | undefined;
   readonly #tasks = new Map<TaskCore, Task>();
+  /** Definitions on record, and those that go there with the next task; by digest. */
+  readonly #told = new Set<string>();
+  readonly #untold = new Map<string, JsonRecord>();
   readonly #closing = new AbortController();
   readonly #watching: Promise<void>;
   #prepared: Promise<void> | undefined;
@@ -110,14 +114,14 @@ export class LocalGuard implements Guard {
       throw new SpiffeError('ERR_SPIFFE_TASK_ENDED', 'cannot start a task: the guard is closed');
     const plan = parseTask(options, this.#tools);
     plan.signal?.throwIfAborted();
-    this.#prepared ??= prepare(this.#core.policy, this.tools);
+    this.#prepared ??= this.#seal();
     await this.#prepared;
     this.#core.identity.x509.svid();
     const core = this.#createTask(plan);
     const task = new Task(core, taskFetch(core, this.#fetchTool));
     this.#tasks.set(core, task);
     try {
-      await recordStart(core);
+      await this.#recordStart(core);
       const ended = core.ended();
       if (ended !== undefined) throw ended;
     } catch (error) {
@@ -131,11 +135,34 @@ export class LocalGuard implements Guard {
     const { agent, startSpan } = this.#core;
     const id = randomUUID();
     const pins = new Map<string, string>();
-    for (const name of plan.rules.keys())
-      pins.set(name, this.#tools.get(name)?.define().digest ?? '');
+    for (const name of plan.rules.keys()) {
+      const defined = this.#tools.get(name)?.define();
+      pins.set(name, defined?.digest ?? '');
+      if (defined !== undefined) this.#note(defined);
+    }
     const made = { id, key: new TaskKey(), span: startSpan({ agent, taskId: id }), pins };
     const core: TaskCore = new TaskCore(this.#core, plan, made, () => this.#tasks.delete(core));
     return core;
+  }
+
+  /** From here on the engine decides about these tools, or about nothing. */
+  #seal(): Promise<void> {
+    for (const tool of this.#tools.values()) this.#note(tool.define());
+    return prepare(this.#core.policy, this.tools);
+  }
+
+  #note({ digest, named }: Defined): void {
+    if (!this.#told.has(digest)) this.#untold.set(digest, named);
+  }
+
+  async #recordStart(task: TaskCore): Promise<void> {
+    const definitions = new Map(this.#untold);
+    await recordStart(task, definitions);
+    // Not before they are durable: the start of another task may have failed.
+    for (const digest of definitions.keys()) {
+      this.#told.add(digest);
+      this.#untold.delete(digest);
+    }
   }
 
   async #close(): Promise<void> {
@@ -150,7 +177,10 @@ export class LocalGuard implements Guard {
   }
 }
 
-async function recordStart(task: TaskCore): Promise<void> {
+async function recordStart(
+  task: TaskCore,
+  definitions: ReadonlyMap<string, JsonRecord>,
+): Promise<void> {
   const { recorder } = task.guard;
   const { rules, clearance, budget, business } = task.plan;
   const { trace } = task.span;
@@ -162,13 +192,13 @@ async function recordStart(task: TaskCore): Promise<void> {
     clearance,
     tools: Object.fromEntries([...rules].map(([name, each]) => [name, each.toJSON()])),
     toolDigests: Object.fromEntries(task.pins),
+    ...(definitions.size > 0 && { toolDefinitions: Object.fromEntries(definitions) }),
     budget: budget.toJSON(),
     business,
     keyThumbprint: task.key.thumbprint,
   });
 }
 
-/** Seals: from here on the engine decides about these tools, or about nothing. */
 async function prepare(policy: PolicyEngine, tools: readonly ToolDescription[]): Promise<void> {
   try {
     await policy.prepare(tools);

@@ -19,6 +19,9 @@ export interface Defined {
   readonly description: string;
   readonly inputSchema: JsonRecord | undefined;
   readonly annotations: ToolAnnotations;
+  /** Its `description`, `inputSchema` and `name`, those that there are, */
+  readonly named: JsonRecord;
+  /** and the SHA-256 of their canonical JSON, in hex. */
   readonly digest: string;
 }
 
@@ -122,6 +125,7 @@ export class Tool {
       description: description ?? '',
       inputSchema,
       annotations,
+      named,
       digest: hash('sha256', canonicalJson(named)),
     };
   }

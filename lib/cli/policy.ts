@@ -1,16 +1,12 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import type { DecisionRequest } from '../agent/policy/request.js';
 import type { ToolDescription } from '../agent/tool-description.js';
-import { SpiffeError } from '../errors.js';
-import {
-  isJsonObject,
-  type JsonObject,
-  type JsonRecord,
-  parseJsonObject,
-} from '../internal/json.js';
+import { isJsonObject, type JsonObject } from '../internal/json.js';
 import { quote } from '../internal/quote.js';
+import { runReplay } from './policy-replay.js';
+import { readTools, unusable } from './policy-tools.js';
 
 const FAILED = 1;
 
@@ -23,16 +19,26 @@ interface Outcome {
   readonly error?: string;
 }
 
-/** Adds `policy test`. */
+/** Adds `policy test` and `policy replay`. */
 export function addPolicyCommand(program: Command): void {
-  program
-    .command('policy')
-    .description('try Cedar policies')
+  const policy = program.command('policy').description('try Cedar policies');
+  policy
     .command('test')
     .description('decide the requests in the *.test.json files of a directory by its *.cedar files')
     .argument('<directory>', 'directory of the policies and their tests')
     .option('--json', 'print the outcomes as one line of JSON')
     .action(runTest);
+  policy
+    .command('replay')
+    .description('decide the requests in an audit log again, and list what would change')
+    .argument('<log>', 'directory of the audit log')
+    .requiredOption('--policies <directory>', 'directory of the policies to decide by')
+    .option(
+      '--tools <file>',
+      'JSON object with tools, and business where policies read it, as tests have them; default: the tools that the log defines',
+    )
+    .option('--json', 'print the counts and the changes as one line of JSON')
+    .action(runReplay);
 }
 
 async function runTest(directory: string, options: { readonly json?: boolean }): Promise<void> {
@@ -61,17 +67,12 @@ async function testFiles(directory: string): Promise<readonly string[]> {
 }
 
 async function runFile(directory: string, file: string): Promise<readonly Outcome[]> {
-  const content = parseJsonObject(await readFile(join(directory, file)));
-  const { tools, business, tests } = content ?? {};
-  if (!Array.isArray(tools) || !Array.isArray(tests) || tests.length === 0)
+  const { tools, business, content } = await readTools(join(directory, file));
+  const { tests } = content;
+  if (tools === undefined || !Array.isArray(tests) || tests.length === 0)
     throw unusable(file, 'it is no JSON object with the lists tools and tests');
-  if (!tools.every((tool) => isJsonObject(tool) && typeof tool['name'] === 'string'))
-    throw unusable(file, 'each of its tools needs a name');
   const { cedarPolicy } = await import('../agent/policy/cedar.js');
-  const engine = cedarPolicy(directory, {
-    reloadMs: false,
-    ...(isJsonObject(business) && { business: business as JsonRecord }),
-  });
+  const engine = cedarPolicy(directory, { reloadMs: false, ...(business && { business }) });
   await engine.prepare(tools as readonly ToolDescription[]);
   const { signal } = new AbortController();
   const outcomes: Outcome[] = [];
@@ -115,10 +116,4 @@ function parseTest(
     decision: expect['decision'],
     reasons: expect['reasons'],
   };
-}
-
-function unusable(what: string, why: string, cause?: unknown): SpiffeError {
-  return new SpiffeError('ERR_SPIFFE_OPTION_INVALID', `cannot test by ${quote(what)}: ${why}`, {
-    cause,
-  });
 }

@@ -65,11 +65,45 @@ describe('a task', () => {
         clearance: 'confidential',
         tools: { look: { '*': { constraint_type: 'wildcard' } } },
         toolDigests: { look: digest },
+        toolDefinitions: { [digest]: { description: 'Looks.', name: 'look' } },
         budget: { calls: 3, tools: { look: 2 }, depth: 8 },
         business: { ticket: 42 },
         keyThumbprint: task.key.thumbprint,
       });
     });
+  });
+
+  it('defines each tool of the guard on record once, and again what has changed', async () => {
+    const { guard, log } = await bench();
+    let description = 'Looks.';
+    const inputSchema = { type: 'object' };
+    guard.tool('look', { ...READ, definition: () => ({ description }) }, () => 'seen');
+    guard.tool('other', { ...READ, inputSchema }, () => 'seen');
+    const names = (): unknown =>
+      log.of('task.start').map(({ toolDefinitions = {} }) => Object.values(toolDefinitions));
+    log.before = () => {
+      throw new Error('the disk is full');
+    };
+    await rejection(guard.task(MAY, () => {}));
+    log.before = () => undefined;
+    await guard.task(MAY, () => {});
+    await guard.task(MAY, () => {});
+    description = 'Looks away.';
+    await guard.task(MAY, () => {});
+    expect(names()).to.deep.equal([
+      [
+        { description: 'Looks.', name: 'look' },
+        { inputSchema, name: 'other' },
+      ],
+      [],
+      [{ description: 'Looks away.', name: 'look' }],
+    ]);
+    for (const { toolDefinitions = {} } of log.of('task.start')) {
+      for (const [digest, defined] of Object.entries(toolDefinitions)) {
+        const canonical = JSON.stringify(defined, ['description', 'inputSchema', 'type', 'name']);
+        expect(digest).to.equal(createHash('sha256').update(canonical).digest('hex'));
+      }
+    }
   });
 
   it('expires by its time, and says so to who comes later', async () => {

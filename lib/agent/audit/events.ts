@@ -54,6 +54,11 @@ export interface TaskStartEvent extends EventBase {
   readonly tools: JsonRecord;
   /** The digests of the tools' descriptions, pinned now. */
   readonly toolDigests: Readonly<Record<string, string>>;
+  /**
+   * Descriptions by their digest, those that the guard has not put on record before: of every tool with its first task,
+   * so that policies can be held against them later.
+   */
+  readonly toolDefinitions?: Readonly<Record<string, JsonRecord>>;
   readonly budget: JsonRecord;
   readonly business: JsonRecord;
   /** RFC 7638 thumbprint of the task's own key. */

@@ -18,7 +18,7 @@ const digestAll: RuleOf = parseArgumentRules({ '*': 'digest' });
 
 /**
  * The line of an event: its record in canonical JSON, and a newline. Where it would be longer than an entry may be, its
- * arguments are digested whatever the rules say; then all that has no bound.
+ * arguments are digested whatever the rules say, and definitions of tools left out; then all that has no bound is.
  *
  * @throws TypeError for an argument that has no canonical JSON; SpiffeError `ERR_SPIFFE_AUDIT_UNAVAILABLE` when not
  * even its names fit.
@@ -33,7 +33,7 @@ export function eventLine(
   const text = order.write(ocsfRecord(recordParts(event, { ruleOf, order }), index, setting));
   if (fits(text)) return `${text}\n`;
   const kilobytes = Math.ceil(Buffer.byteLength(text) / 1024);
-  const parts = recordParts(event, { ruleOf: digestAll, order });
+  const parts = recordParts(withoutDefinitions(event), { ruleOf: digestAll, order });
   const digested = order.write(ocsfRecord(parts, index, setting, kilobytes));
   if (fits(digested)) return `${digested}\n`;
   const rest = ocsfRecord(withoutData(parts, order), index, setting, kilobytes);
@@ -55,6 +55,12 @@ function fitting(text: string, kind: string): string {
     'ERR_SPIFFE_AUDIT_UNAVAILABLE',
     `cannot record ${quote(kind)}: its names alone take ${Buffer.byteLength(text)} bytes, and a record holds ${LONGEST_RECORD}`,
   );
+}
+
+function withoutDefinitions(event: AuditEvent): AuditEvent {
+  if (event.kind !== 'task.start') return event;
+  const { toolDefinitions: _, ...rest } = event;
+  return rest;
 }
 
 /** What may be of any length as its digest, and texts cut. */

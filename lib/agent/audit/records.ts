@@ -54,6 +54,7 @@ function taskStart(event: TaskStartEvent, { order }: Recorder): Parts {
         expires_at: event.expiresAt,
         key_thumbprint: event.keyThumbprint,
         purpose: event.task.purpose,
+        tool_definitions: event.toolDefinitions && order.of(event.toolDefinitions),
         tool_digests: order.of(event.toolDigests),
         tools: order.of(event.tools),
       },
