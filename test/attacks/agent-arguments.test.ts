@@ -1,9 +1,21 @@
 import {
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import {
   all,
   allArguments,
   exact,
   notOneOf,
   oneOf,
+  pathUnder,
   range,
   subset,
   urlUnder,
@@ -134,6 +146,43 @@ describe('attack: arguments', () => {
       await pay(honest);
     });
     expect(sent).to.deep.equal([honest]);
+  });
+
+  it('that name a file elsewhere: refused by what is there when they are judged, links included', async () => {
+    const home = realpathSync(mkdtempSync(join(tmpdir(), 'paths-')));
+    try {
+      const desk = join(home, 'desk');
+      mkdirSync(desk);
+      writeFileSync(join(home, 'secret'), 'hunter2');
+      writeFileSync(join(desk, 'ticket'), 'where is my order?');
+      symlinkSync(join(home, 'secret'), join(desk, 'attachment'));
+      const { guard } = await bench();
+      const read = guard.tool(
+        'read_file',
+        { effect: 'read', returns: { confidentiality: 'internal' } },
+        ({ path }: { path: string }) => readFileSync(path, 'utf8'),
+      );
+      await guard.task(taskOf({ read_file: { path: pathUnder(desk) } }), async () => {
+        for (const path of [
+          `${home}/secret`,
+          `${desk}/../secret`,
+          `${desk}/attachment`,
+          `${desk}//../secret`,
+          `${desk}/%2e%2e/secret`,
+          `${desk}-2/ticket`,
+          'secret',
+          `file://${home}/secret`,
+          `${home}/secret\0${desk}`,
+        ])
+          expect(await rejection(read({ path })), path).to.include({ reason: 'argument' });
+        expect(await read({ path: `${desk}/ticket` })).to.equal('where is my order?');
+        rmSync(join(desk, 'attachment'));
+        symlinkSync(join(desk, 'ticket'), join(desk, 'attachment'));
+        expect(await read({ path: `${desk}/attachment` })).to.equal('where is my order?');
+      });
+    } finally {
+      rmSync(home, { recursive: true });
+    }
   });
 
   it('are not repeated in the words of the refusal; the record has them as its rules say', async () => {
