@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -59,6 +59,28 @@ describe('agent-spiffe policy test', () => {
   it('takes a denial for an error for no decision', () => {
     write(1, false);
     expect(run()).to.include({ status: 1 });
+  });
+
+  it('exits with 2 when a file of tests cannot be read, or is not as it should be, and names it', () => {
+    const file = join(directory, 'a.test.json');
+    mkdirSync(file);
+    const refused = (): void => {
+      const { status, stderr, stdout } = run();
+      expect(stderr).to.match(/^agent-spiffe: cannot use ".*a\.test\.json": /);
+      expect({ status, stdout }).to.deep.equal({ status: 2, stdout: '' });
+    };
+    refused();
+    rmdirSync(file);
+    write('a', true);
+    const good = JSON.parse(readFileSync(file, 'utf8')) as object;
+    for (const business of [null, 'text', 7, [], false]) {
+      writeFileSync(file, JSON.stringify({ ...good, business }));
+      refused();
+    }
+    writeFileSync(file, JSON.stringify({ ...good, business: { type: 'object' } }));
+    expect(run()).to.include({ status: 0 });
+    writeFileSync(file, '{');
+    refused();
   });
 
   it('exits with 2 when there are no tests, or a policy is invalid', () => {

@@ -53,7 +53,7 @@ export function cedarPolicyWith(
   return new CedarEngine(
     typeof policies === 'string' ? () => readPolicies(policies) : () => Promise.resolve(policies),
     {
-      business: business && checkJson(`${what}, business`, business),
+      business: business === undefined ? undefined : checkJson(`${what}, business`, business),
       reloadMs:
         reloadMs === false || typeof policies !== 'string'
           ? undefined

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -14,7 +15,9 @@ import {
 import { FakeClock } from 'agent-spiffe/testing';
 import { expect } from 'chai';
 import { cedarPolicyWith } from '#lib/agent/policy/cedar.js';
-import { AGENT, bench, rejection, taskOf } from '../support.js';
+import { CedarEngine } from '#lib/agent/policy/cedar-engine.js';
+import { until } from '../../support/until.js';
+import { AGENT, bench, type Deferred, deferred, rejection, taskOf } from '../support.js';
 
 const SCHEMA: JsonRecord = {
   type: 'object',
@@ -322,6 +325,12 @@ describe('cedarPolicy', () => {
       expect(() => cedarPolicy('')).to.throw(SpiffeError);
       expect(() => cedarPolicy('x', { reloadMs: 0 })).to.throw(SpiffeError);
       expect(() => cedarPolicy({ policies: { p: 1 as unknown as string } })).to.throw(SpiffeError);
+      for (const business of [null, false, 0, '', 'object', []] as unknown as JsonRecord[])
+        expect(() => cedarPolicy('x', { business }), JSON.stringify(business)).to.throw(
+          SpiffeError,
+          /business/,
+        );
+      expect(() => cedarPolicy('x', { business: {} })).not.to.throw();
     });
   });
 
@@ -355,18 +364,93 @@ describe('cedarPolicy', () => {
     await guard.close();
   });
 
+  it('of a guard that was closed leaves nothing to the next, whose tool has the same name', async () => {
+    for (const [type, to, wrong] of [
+      ['string', 'a', 1],
+      ['integer', 1, 'a'],
+    ] as const) {
+      const literal = JSON.stringify(to);
+      const policy = cedarPolicy({ policies: { p: when(`context.arguments.to == ${literal}`) } });
+      const { guard } = await bench({ policy });
+      const inputSchema = { type: 'object', properties: { to: { type } }, required: ['to'] };
+      const sink = { clearance: 'restricted', outside: false } as const;
+      const send = guard.tool(
+        'send',
+        { effect: 'write', sink, inputSchema },
+        ({ to: given }: { to: unknown }) => given,
+      );
+      await guard.task(taskOf({ send: { to: wildcard() } }), async () => {
+        expect(await send({ to })).to.equal(to);
+        expect(await rejection(send({ to: wrong }))).to.include({ reason: 'policy' });
+      });
+      await guard.close();
+    }
+  });
+
+  it('reloads one after another, so that what was read first does not come into force last', async () => {
+    const reads: Deferred<Record<string, string>>[] = [];
+    const read = (): Promise<Record<string, string>> => {
+      const reading = deferred<Record<string, string>>();
+      reads.push(reading);
+      return reading.promise;
+    };
+    const logger = { debug() {}, info() {}, warn() {}, error() {} };
+    const settings = { business: undefined, reloadMs: undefined, logger, clock: new FakeClock() };
+    const policy = new CedarEngine(read, settings);
+    const prepared = policy.prepare([tool('send')]);
+    await until(() => reads.length === 1);
+    reads[0]?.resolve({ p: PERMIT });
+    await prepared;
+    const reloads = [policy.reload(), policy.reload()];
+    await until(() => reads.length > 1);
+    reads[2]?.resolve({ newest: PERMIT });
+    reads[1]?.resolve({ older: PERMIT });
+    await reloads[0];
+    await until(() => reads.length > 2);
+    reads[2]?.resolve({ newest: PERMIT });
+    await reloads[1];
+    const answer = policy.decide(request({ to: 'a' }));
+    expect(answer.context?.reasons).to.deep.equal(['newest#1']);
+    await policy.close();
+  });
+
+  it('says what to install where Cedar is not', () => {
+    const loader = `export const resolve = (name, context, next) => {
+      if (!name.startsWith('@cedar-policy/')) return next(name, context);
+      throw Object.assign(new Error('Cannot find package'), { code: 'ERR_MODULE_NOT_FOUND' });
+    }`;
+    const program = `
+      import { register } from 'node:module';
+      if (process.argv[1] === 'without')
+        register('data:text/javascript,' + encodeURIComponent(${JSON.stringify(loader)}));
+      const { cedarPolicy } = await import('agent-spiffe/agent');
+      const policy = cedarPolicy({ policies: { p: ${JSON.stringify(PERMIT)} } });
+      const told = await policy.prepare([]).then(() => 'ready', ({ message }) => message);
+      console.log(JSON.stringify(told));`;
+    const told = (...args: string[]): unknown => {
+      const argv = ['--input-type=module', '-e', program, ...args];
+      const { stdout } = spawnSync(process.execPath, argv, { encoding: 'utf8' });
+      return JSON.parse(stdout);
+    };
+    expect(told('without')).to.match(
+      /^cannot load Cedar .*: install @cedar-policy\/cedar-wasm beside this package \[ERR_SPIFFE_POLICY_INVALID\]$/,
+    );
+    expect(told('with')).to.equal('ready');
+  });
+
   describe('of a directory', () => {
     let directory: string;
     let policy: CedarPolicy;
     let clock: FakeClock;
-    const told: string[] = [];
-    const log = (_: object, message: string): void => void told.push(message);
+    let told: Deferred<string>;
+    const log = (_: object, message: string): void => told.resolve(message);
     const write = (text: string): void => writeFileSync(join(directory, 'a.cedar'), text);
     const allowed = (): unknown => policy.decide(request({ to: 'a' }), { signal });
 
     beforeEach(async () => {
       directory = mkdtempSync(join(tmpdir(), 'cedar-'));
       clock = new FakeClock(new Date('2026-11-24T12:00:00Z'));
+      told = deferred();
       write(PERMIT);
       writeFileSync(join(directory, 'README.md'), 'no policy');
       policy = cedarPolicyWith(
@@ -375,7 +459,6 @@ describe('cedarPolicy', () => {
         clock,
       );
       await policy.prepare([tool('send')]);
-      told.length = 0;
     });
 
     afterEach(async () => {
@@ -407,12 +490,34 @@ describe('cedarPolicy', () => {
       }
     });
 
-    it('looks by itself at its intervals', async () => {
-      write('forbid(principal, action, resource);');
-      clock.advance(5_000);
-      await policy.reload();
-      expect(allowed()).to.have.property('decision', false);
-      expect(told).to.deep.equal(['other policies are in force']);
+    it('looks by itself, at each interval, whether the set before was good or not', async () => {
+      for (const [text, message, decision] of [
+        ['forbid(principal, action, resource);', 'other policies are in force', false],
+        ['permit(', 'the policies in force stay', false],
+        [PERMIT, 'other policies are in force', true],
+      ] as const) {
+        write(text);
+        expect(clock.pendingTimers).to.equal(1);
+        clock.advance(4_999);
+        expect(clock.pendingTimers).to.equal(1);
+        told = deferred();
+        clock.advance(1);
+        expect(await told.promise).to.equal(message);
+        expect(allowed()).to.have.property('decision', decision);
+        // It sets the timer anew once the turn of the reload is over.
+        await until(() => clock.pendingTimers === 1);
+      }
+    });
+
+    it('does not look where it is told not to, nor once it is closed', async () => {
+      for (const options of [{ reloadMs: false }, {}] as const) {
+        const other = new FakeClock();
+        const quiet = cedarPolicyWith(directory, options, other);
+        await quiet.prepare([tool('send')]);
+        expect(other.pendingTimers).to.equal('reloadMs' in options ? 0 : 1);
+        await quiet.close();
+        expect(other.pendingTimers).to.equal(0);
+      }
     });
 
     it('denies once it is closed', async () => {
