@@ -95,6 +95,7 @@ class Call {
       this.#admitted = admitted;
       const asked = this.#decide(admitted);
       await this.#heed(asked instanceof Promise ? await asked : asked, admitted);
+      if (this.#tool.confirm !== undefined) await this.#confirm(this.#tool.confirm);
       await this.#intend(admitted);
       this.#checkAgain(admitted);
     } catch (error) {
@@ -163,6 +164,17 @@ class Call {
     });
     this.#checkOpen();
     if (problem !== undefined) this.#grounds.deny('approval', problem, reasons, cause);
+  }
+
+  /** Whoever offers the tool may have changed it; with what is known here alone that could not be noticed. */
+  async #confirm(confirm: NonNullable<Tool['confirm']>): Promise<void> {
+    const { signal } = this.#context();
+    try {
+      await this.#wait(confirm({ signal }));
+    } catch (error) {
+      this.#checkOpen();
+      this.#grounds.deny('tool-changed', 'it could not be confirmed to be as it was', [], error);
+    }
   }
 
   async #intend({ request }: Admitted): Promise<void> {

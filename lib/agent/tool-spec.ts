@@ -33,6 +33,11 @@ export interface ToolSpecBase extends ToolDefinition {
    * starts and before each call; the spec's own `description`, `inputSchema` and `annotations` are then left out.
    */
   readonly definition?: () => ToolDefinition;
+  /**
+   * For a tool that someone else offers: asked once a call has been decided, before it goes on record. A rejection
+   * says that the tool is no longer the one that was wrapped, or cannot be had, and refuses the call (`tool-changed`).
+   */
+  readonly confirm?: (options: { readonly signal: AbortSignal }) => Promise<void>;
   /** The argument that names what is acted upon. */
   readonly resource?: string;
   /** The argument that names where data goes. */

@@ -12,7 +12,16 @@ import type { Returns, SinkOption, ToolDefinition, ToolSpec } from './tool-spec.
 
 const EFFECTS: readonly Effect[] = ['read', 'write', 'egress', 'privilege'];
 const DEFINITION = ['description', 'inputSchema', 'annotations'];
-const MEMBERS = ['effect', 'returns', 'sink', 'schema', 'definition', 'resource', 'destination'];
+const MEMBERS = [
+  'effect',
+  'returns',
+  'sink',
+  'schema',
+  'definition',
+  'confirm',
+  'resource',
+  'destination',
+];
 
 /** A definition as it is at one moment. */
 export interface Defined {
@@ -35,6 +44,8 @@ export class Tool {
   readonly destination: string | undefined;
   /** The definition of this moment. Throws what the spec's own `definition` throws. */
   readonly define: () => Defined;
+  /** Rejects when the tool is not the one that was wrapped; absent when that needs no asking. */
+  readonly confirm: ToolSpec['confirm'];
   readonly #schema: StandardSchema | undefined;
   readonly #returns: Labels | ByArguments<Labels>;
   readonly #sink: Sink | ByArguments<Sink> | undefined;
@@ -52,6 +63,7 @@ export class Tool {
     this.#schema = spec.schema && checkSchema(`the schema of the tool ${quote(name)}`, spec.schema);
     this.#returns = parseReturns(what, spec);
     this.#sink = parseSink(what, spec);
+    this.confirm = spec.confirm && checkFunction(`${what}: confirm`, spec.confirm);
     this.define = this.#parseDefinition(what, spec);
     this.define();
   }

@@ -1,0 +1,162 @@
+import type {
+  CallToolResult,
+  JSONRPCErrorResponse,
+  JSONRPCRequest,
+  JSONRPCResponse,
+  ListToolsResult,
+  McpRequestContext,
+  McpServer,
+  McpServerFactory,
+  Server,
+} from '@modelcontextprotocol/server';
+import type { CallContext } from '../../agent/call.js';
+import { DeniedError } from '../../agent/denied.js';
+import type { Guard, GuardedTool } from '../../agent/guard.js';
+import { optionError } from '../../agent/options.js';
+import type { TaskOptions } from '../../agent/task-options.js';
+import type { ToolSpec } from '../../agent/tool-spec.js';
+import type { JsonRecord } from '../../internal/json.js';
+import { quote } from '../../internal/quote.js';
+import type { Logger } from '../../log.js';
+import { type Behind, interpose } from './messages.js';
+import {
+  errorAnswer,
+  INTERNAL_ERROR,
+  INVALID_PARAMS,
+  METHOD_NOT_FOUND,
+  refusalAnswer,
+  withoutMessage,
+} from './refusals.js';
+import { definitionOf, type Listed, listedAs, type McpToolSpec } from './tool-spec.js';
+
+/** A call that is under way. */
+interface Underway {
+  readonly request: JSONRPCRequest;
+  readonly behind: Behind;
+}
+
+/** Where the requests to one MCP server are answered: each in a task of its own. */
+export class Desk {
+  readonly #guard: Guard;
+  readonly #logger: Logger;
+  readonly #tools = new Map<string, GuardedTool<JsonRecord, CallToolResult>>();
+  /** By the id of its task, of which there is one a request. */
+  readonly #underway = new Map<string, Underway>();
+  readonly #served = new WeakSet<object>();
+
+  constructor(guard: Guard, logger: Logger) {
+    this.#guard = guard;
+    this.#logger = logger;
+  }
+
+  /** Makes a guarded tool of each that has a spec. */
+  wrap(specs: Readonly<Record<string, McpToolSpec>>, offered: readonly Listed[]): void {
+    for (const [name, spec] of Object.entries(specs)) {
+      const whole = { ...spec, ...definitionOf(listedAs(name, offered)) } as ToolSpec;
+      const tool = this.#guard.tool(name, whole, (args: JsonRecord, context) =>
+        this.#perform(args, context),
+      );
+      this.#tools.set(name, tool);
+    }
+  }
+
+  /** A server for one request, which does no more than `may` says. */
+  async serve(
+    factory: McpServerFactory,
+    context: McpRequestContext,
+    may: TaskOptions,
+  ): Promise<McpServer | Server> {
+    const server = await factory(context);
+    if (this.#served.has(server))
+      throw optionError('this MCP server', 'it has served another request: make each its own');
+    this.#served.add(server);
+    const connect = server.connect.bind(server);
+    server.connect = async (transport) => {
+      await connect(transport);
+      interpose(transport, (request, behind) => this.#answer(request, behind, may));
+    };
+    return server;
+  }
+
+  async #answer(
+    request: JSONRPCRequest,
+    behind: Behind,
+    may: TaskOptions,
+  ): Promise<JSONRPCResponse> {
+    const { id, method } = request;
+    try {
+      if (method === 'tools/list') return await this.#list(request, behind, may);
+      if (method === 'tools/call') return await this.#call(request, behind, may);
+      return errorAnswer(id, METHOD_NOT_FOUND, 'Method not found');
+    } catch (error) {
+      if (error instanceof Answered) return error.answer;
+      if (error instanceof DeniedError) return refusalAnswer(id, error.reason);
+      this.#logger.error({ err: error, method }, 'an MCP request failed');
+      return errorAnswer(id, INTERNAL_ERROR, 'Internal error');
+    }
+  }
+
+  async #list(request: JSONRPCRequest, behind: Behind, may: TaskOptions): Promise<JSONRPCResponse> {
+    return await this.#guard.task(may, async (task) => {
+      const answer = await behind.ask(request);
+      if ('error' in answer) return answer;
+      const { tools, ...rest } = answer.result as unknown as ListToolsResult;
+      const own = tools.filter(({ name }) => this.#tools.has(name) && task.tools.includes(name));
+      // MCP 2026-07-28: another caller gets another list, which no cache may mix up with this one.
+      const scope = 'cacheScope' in rest && { cacheScope: 'private' };
+      return { ...answer, result: { ...rest, ...scope, tools: own } };
+    });
+  }
+
+  async #call(request: JSONRPCRequest, behind: Behind, may: TaskOptions): Promise<JSONRPCResponse> {
+    const { id, params = {} } = request;
+    const { name, arguments: args = {}, _meta, ...others } = params;
+    // What else a call can carry, such as answers to what a tool asked back, would reach the tool unjudged.
+    if (typeof name !== 'string' || Object.keys(others).length > 0)
+      return errorAnswer(id, INVALID_PARAMS, 'a call has a name and arguments, and no more');
+    const result = await this.#guard.task(may, async (task) => {
+      const tool = this.#tools.get(name);
+      if (tool === undefined) throw unknown(name);
+      this.#underway.set(task.id, { request, behind });
+      try {
+        // Whatever it is; the guard looks.
+        return await tool(args as JsonRecord);
+      } finally {
+        this.#underway.delete(task.id);
+      }
+    });
+    return { jsonrpc: '2.0', id, result };
+  }
+
+  /** Has the server make a call that was decided, with the arguments that were. */
+  async #perform(args: JsonRecord, { taskId, signal }: CallContext): Promise<CallToolResult> {
+    const { request, behind } = this.#underway.get(taskId) as Underway;
+    const cancel = (): void => behind.cancel();
+    signal.addEventListener('abort', cancel);
+    try {
+      const params = { ...request.params, arguments: args };
+      const answer = await behind.ask({ ...request, params });
+      if ('error' in answer) throw new Answered(answer);
+      return withoutMessage(answer.result as unknown as CallToolResult);
+    } finally {
+      signal.removeEventListener('abort', cancel);
+    }
+  }
+}
+
+/** The server answered with an error of its own. */
+class Answered extends Error {
+  override readonly name = 'McpError';
+  readonly answer: JSONRPCErrorResponse;
+
+  constructor(answer: JSONRPCErrorResponse) {
+    super(answer.error.message);
+    this.answer = answer;
+  }
+}
+
+/** To the caller there is no difference to a tool that its task does not have. */
+function unknown(name: string): DeniedError {
+  const message = `cannot call ${quote(name)}: there is no such tool`;
+  return new DeniedError({ reason: 'tool-not-in-task', message, policies: [] });
+}

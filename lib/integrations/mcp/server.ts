@@ -1,0 +1,125 @@
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
+import type { McpRequestContext, McpServerFactory } from '@modelcontextprotocol/server';
+import type { Guard } from '../../agent/guard.js';
+import { checkFunction, checkMembers } from '../../agent/options.js';
+import type { TaskOptions } from '../../agent/task-options.js';
+import { peerOf } from '../../bindings/http/peer.js';
+import type { SpiffeId } from '../../identity/spiffe-id.js';
+import { checkLogger, type Logger, SILENT } from '../../log.js';
+import { Desk } from './desk.js';
+import { goneSignal, sendResponse, toRequest } from './http.js';
+import { toolsOf } from './listing.js';
+import { INTERNAL_ERROR, REFUSED, refuseRequest } from './refusals.js';
+import { loadSdk } from './sdk.js';
+import { checkSpecs, type McpToolSpec } from './tool-spec.js';
+
+/** Options of {@link guardMcpServer}. */
+export interface McpServerOptions {
+  /** Makes the server, anew for each request, as the SDK's `createMcpHandler` has it. It offers tools and nothing else. */
+  readonly server: McpServerFactory;
+  /** What each tool does. One that is not named here is neither listed nor called. */
+  readonly tools: Readonly<Record<string, McpToolSpec>>;
+  /**
+   * What a request of this caller may do, whose SPIFFE ID mutual TLS has proved; `undefined` refuses it. Unless said
+   * otherwise the `endUser` of its task is the caller; the `caller` in its `business` always is.
+   */
+  readonly task: (caller: SpiffeId) => TaskOptions | undefined | Promise<TaskOptions | undefined>;
+  /** Told of callers that are refused, and of what fails. Default: silent. */
+  readonly logger?: Logger;
+}
+
+/**
+ * Puts an MCP server of the SDK behind a guard, as the handler of a server that `createServer` makes. Each request to
+ * list or to call tools is a task of its own. It lists what the task may call; a call is decided, put on record and
+ * made as any guarded call, its arguments judged as they came. A refusal is an error that tells the reason and no
+ * more. A tool learns who calls it by `ctx.http.authInfo.clientId`.
+ *
+ * Wraps the tools, so call it before the guard's first task.
+ *
+ * @throws SpiffeError `ERR_SPIFFE_OPTION_INVALID`, also for a server without one of the tools and where
+ * `@modelcontextprotocol/server` is not installed; `ERR_SPIFFE_GUARD_SEALED`.
+ */
+export async function guardMcpServer(
+  guard: Guard,
+  options: McpServerOptions,
+): Promise<RequestListener> {
+  const what = 'the options of an MCP server';
+  checkMembers(what, options, ['server', 'tools', 'task', 'logger']);
+  const { server, tools, task } = options;
+  checkFunction(`${what}: server`, server);
+  checkFunction(`${what}: task`, task);
+  checkSpecs(`${what}: tools`, tools);
+  const logger = checkLogger(options.logger ?? SILENT);
+  const { createMcpHandler } = await loadSdk(
+    '@modelcontextprotocol/server',
+    () => import('@modelcontextprotocol/server'),
+  );
+  const desk = new Desk(guard, logger);
+  desk.wrap(tools, await toolsOf(await server({ era: 'modern' })));
+
+  const onerror = (error: Error): void =>
+    logger.debug({ err: error }, 'what an MCP server noticed');
+  const serve = (request: Request, caller: SpiffeId, may: TaskOptions): Promise<Response> => {
+    const make = (context: McpRequestContext) => desk.serve(server, context, may);
+    // What is subscribed to belongs to no task.
+    const handler = createMcpHandler(make, { maxSubscriptions: 0, onerror });
+    const authInfo = { token: '', clientId: caller.toString(), scopes: [] };
+    return handler.fetch(request, { authInfo });
+  };
+  return (request, response) => void answer(request, response, { task, logger, serve });
+}
+
+interface Serving extends Required<Pick<McpServerOptions, 'task' | 'logger'>> {
+  readonly serve: (request: Request, caller: SpiffeId, may: TaskOptions) => Promise<Response>;
+}
+
+async function answer(
+  request: IncomingMessage,
+  response: ServerResponse,
+  { task, logger, serve }: Serving,
+): Promise<void> {
+  const gone = goneSignal(response);
+  try {
+    const admitted = await admit(request, task, logger);
+    if (admitted === undefined) {
+      refuseRequest(response, { status: 403, code: REFUSED, message: 'refused: caller' });
+      return;
+    }
+    const { caller, may } = admitted;
+    const signal = may.signal === undefined ? gone : AbortSignal.any([gone, may.signal]);
+    await sendResponse(await serve(toRequest(request, gone), caller, { ...may, signal }), response);
+  } catch (error) {
+    if (gone.aborted) return;
+    logger.error({ err: error }, 'an MCP request failed');
+    if (response.headersSent) response.destroy();
+    else refuseRequest(response, { status: 500, code: INTERNAL_ERROR, message: 'Internal error' });
+  }
+}
+
+/** Who calls, and what that caller may do; `undefined` for one that is refused. */
+async function admit(
+  request: IncomingMessage,
+  task: McpServerOptions['task'],
+  logger: Logger,
+): Promise<{ readonly caller: SpiffeId; readonly may: TaskOptions } | undefined> {
+  const refused = 'refused an MCP request';
+  // MCP 2026-07-28, Streamable HTTP: a web page that a browser was tricked into. No agent sends an origin.
+  if (request.headers.origin !== undefined) {
+    logger.warn({ reason: 'it comes from a web page' }, refused);
+    return undefined;
+  }
+  let caller: SpiffeId;
+  try {
+    caller = peerOf(request).id;
+  } catch (error) {
+    logger.warn({ err: error }, refused);
+    return undefined;
+  }
+  const peer = caller.toString();
+  const may = await task(caller);
+  if (may === undefined) {
+    logger.warn({ peer, reason: 'there is no task for this caller' }, refused);
+    return undefined;
+  }
+  return { caller, may: { endUser: peer, ...may, business: { ...may.business, caller: peer } } };
+}
