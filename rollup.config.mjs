@@ -22,6 +22,7 @@ const PARTS = [
   ['files', /^sources\/files\//],
   ['http', /^bindings\/http\//],
   ['agent', /^agent\//],
+  ['mcp', /^integrations\/mcp\//],
   ['testing', /^(?:testing|cli)\//],
 ];
 
@@ -75,6 +76,8 @@ export default {
       // The program is never joined with what is imported: to load it is to run it.
       if (id.startsWith(join(modules, 'cli'))) return null;
       const parts = partsOf(id, getModuleInfo, known);
+      // Whoever guards MCP has loaded what it stands on.
+      if (parts.size > 1) parts.delete('mcp');
       // Whoever loads another part has loaded the core.
       return parts.has('core') ? 'core' : [...parts].toSorted().join('-') || null;
     },
