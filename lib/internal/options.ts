@@ -26,3 +26,12 @@ export function checkDuration(name: string, ms: number): number {
     `cannot take ${shown} as ${name}: give a whole number of milliseconds from 1 to ${LONGEST_MS}`,
   );
 }
+
+/** An AbortSignal option as given, or `ERR_SPIFFE_OPTION_INVALID` for something else in its place. */
+export function checkSignal(signal: AbortSignal | undefined): AbortSignal | undefined {
+  if (signal === undefined || signal instanceof AbortSignal) return signal;
+  throw new SpiffeError(
+    'ERR_SPIFFE_OPTION_INVALID',
+    `cannot take ${quote(signal)} as signal: give an AbortSignal`,
+  );
+}

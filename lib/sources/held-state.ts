@@ -27,14 +27,20 @@ export interface HeldStateOptions<Content> {
   changed?(): void;
 }
 
+/** Different faults that are logged before all is good again. */
+const MOST_LOGGED = 100;
+
 /** What a source holds, as one immutable snapshot, swapped whole; and what it last could not use, said once. */
 export class HeldState<Content extends object> {
   readonly #options: HeldStateOptions<Content>;
   readonly #states: Broadcast<Snapshot<Content>>;
   #held: Content | undefined;
   #trouble: SpiffeError | undefined;
-  /** What the last reading was found wanting for, and in how many in a row. */
+  /** What the last reading was found wanting for and was logged, and in how many in a row. */
   #faults: ReadonlyMap<string, number> = new Map();
+  /** Since the last reading without a fault. */
+  #logged = 0;
+  #unlogged = 0;
 
   constructor(options: HeldStateOptions<Content>) {
     this.#options = options;
@@ -149,12 +155,31 @@ export class HeldState<Content extends object> {
     for (const { what, error } of faults) {
       const { code, message } = error;
       const times = (before.get(message) ?? 0) + 1;
+      if (times === 1 && !this.#mayLog()) continue;
       now.set(message, times);
       if (times === 1) logger.warn({ code }, `${what}: ${message}`);
     }
     for (const [message, times] of before)
       if (!now.has(message)) logger.info({ messages: times }, `no longer so: ${message}`);
     this.#faults = now;
+    if (faults.length > 0) return;
+    if (this.#unlogged > 0) logger.info({ faults: this.#unlogged }, 'no longer so: more faults');
+    this.#logged = 0;
+    this.#unlogged = 0;
+  }
+
+  /** Whoever sends us ever other faults must not fill a disk. */
+  #mayLog(): boolean {
+    if (this.#logged < MOST_LOGGED) {
+      this.#logged++;
+      return true;
+    }
+    if (this.#unlogged++ === 0)
+      this.#options.logger.warn(
+        {},
+        `more is wrong with what ${this.#options.place} sends; it is counted from here on, until all is good`,
+      );
+    return false;
   }
 }
 

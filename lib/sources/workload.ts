@@ -2,7 +2,7 @@ import { SpiffeError } from '../errors.js';
 import type { Identity, SourceState, X509Snapshot, X509Source } from '../identity/source.js';
 import type { SpiffeId } from '../identity/spiffe-id.js';
 import { SYSTEM_CLOCK } from '../internal/clock.js';
-import { checkOptions } from '../internal/options.js';
+import { checkOptions, checkSignal } from '../internal/options.js';
 import { quote } from '../internal/quote.js';
 import { checkLogger, type Logger, SILENT } from '../log.js';
 import type { SvidFileNames } from './files/names.js';
@@ -90,7 +90,7 @@ export class Workload implements Identity {
    */
   static async openFiles(directory: string, options: WorkloadFilesOptions = {}): Promise<Workload> {
     const wait = resolveWait(options, 'a workload from files');
-    options.signal?.throwIfAborted();
+    checkSignal(options.signal)?.throwIfAborted();
     const { openFiles } = await import('./files/open.js');
     const opened = await openFiles(directory, { ...options, ...wait, clock: SYSTEM_CLOCK });
     return new Workload(opened.directory, opened);
@@ -157,7 +157,7 @@ export function resolveConnection(
   return {
     ...resolveWait(options, what),
     address: resolveWorkloadApiAddress(address),
-    signal,
+    signal: checkSignal(signal),
     limits: resolveLimits(limits),
     clock: SYSTEM_CLOCK,
   };

@@ -27,6 +27,8 @@ const COPIED = {
 };
 /** A mutant that loops for ever is noticed by the clock. */
 const LONGEST_MS = 60_000;
+/** All tests of a ring, as they are. */
+const LONGEST_RING_MS = 600_000;
 const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
 
 /** How the tests of a ring judged a mutant. */
@@ -84,7 +86,7 @@ export class Workshop {
 
   /** Whether all tests of the ring pass. */
   async run(ring: Ring): Promise<boolean> {
-    return await this.#mocha(ring, filesOf('dist-test', ring.tests, '.test.js'));
+    return await this.#mocha(ring, filesOf('dist-test', ring.tests, '.test.js'), LONGEST_RING_MS);
   }
 
   async #noticedBy(ring: Ring, module: string): Promise<string | undefined> {
@@ -100,7 +102,7 @@ export class Workshop {
     return undefined;
   }
 
-  async #mocha(ring: Ring, files: readonly string[]): Promise<boolean> {
+  async #mocha(ring: Ring, files: readonly string[], longestMs = LONGEST_MS): Promise<boolean> {
     const paths = files.map((file) => join('dist-test', file));
     const without = ring.without === undefined ? [] : ['--grep', ring.without, '--invert'];
     const args = [
@@ -114,7 +116,7 @@ export class Workshop {
       ...paths,
     ];
     const child = spawn(process.execPath, args, { cwd: this.#dir, stdio: 'ignore' });
-    const timer = setTimeout(() => child.kill('SIGKILL'), LONGEST_MS);
+    const timer = setTimeout(() => child.kill('SIGKILL'), longestMs);
     const code = await new Promise((resolve) => child.once('close', resolve));
     clearTimeout(timer);
     return code === 0;

@@ -187,6 +187,14 @@ describe('opening a workload', () => {
     ['a limit of 1.5', { limits: { bundles: 1.5 } }, /the limit bundles .* not 1\.5/],
     ['a limit that is text', { limits: { bundleBytes: '1' } }, /the limit bundleBytes .* not "1"/],
     ['a limit that there is not', { limits: { svid: 1 } }, /there is no limit "svid"/],
+    ['limits that are null', { limits: null }, /limits is an object such as .* not null/],
+    ['limits that are a number', { limits: 5 }, /limits is an object such as .* not 5/],
+    [
+      'a signal that is none',
+      { signal: 5 },
+      /cannot take a value of type number as signal: give an AbortSignal/,
+    ],
+    ['a signal that is null', { signal: null }, /cannot take null as signal/],
     ['a logger without methods', { logger: { info: () => {} } }, /no method debug/],
     ['a logger that is null', { logger: null }, /no method debug/],
   ];

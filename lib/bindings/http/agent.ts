@@ -14,8 +14,6 @@ import { type Target, urlAt } from './targets.js';
 export interface AgentOptions extends ClientOptions {
   /** Whether connections are kept for further requests. Default: `true`. */
   readonly keepAlive?: boolean;
-  /** The most connections an origin. Default: no limit. */
-  readonly maxSockets?: number;
   /** The most idle connections that are kept an origin. Default: 256. */
   readonly maxFreeSockets?: number;
 }
@@ -29,10 +27,9 @@ export interface AgentOptions extends ClientOptions {
  */
 export function createAgent(identity: Identity | Verifier, options: AgentOptions): Agent {
   const client = parseClient(identity, options);
-  const { keepAlive = true, maxSockets, maxFreeSockets } = options;
+  const { keepAlive = true, maxFreeSockets } = options;
   return new BoundAgent(client, {
     keepAlive,
-    ...(maxSockets === undefined ? {} : { maxSockets }),
     ...(maxFreeSockets === undefined ? {} : { maxFreeSockets }),
   });
 }
@@ -111,7 +108,7 @@ class BoundAgent extends Agent {
     const known = options[TARGET];
     if (known !== undefined) return known;
     try {
-      return this.#client.resolve(urlOf(options));
+      return this.#client.targets.of(urlOf(options));
     } catch (error) {
       return error as Error;
     }

@@ -6,7 +6,7 @@ import { checkDuration, checkOptions } from '../../internal/options.js';
 import { connect, DEFAULT_CONNECT_TIMEOUT_MS } from '../../tls/connect.js';
 import { checkVerifier } from '../../tls/identity.js';
 import { connectWeb } from '../../tls/web.js';
-import { type Peers, parsePeers, type Resolve, type Target } from './targets.js';
+import { type Peers, parsePeers, type Target, type Targets } from './targets.js';
 
 /** What every client is told. */
 export interface ClientOptions {
@@ -18,7 +18,7 @@ export interface ClientOptions {
 
 /** A client's options, parsed. */
 export interface Client {
-  readonly resolve: Resolve;
+  readonly targets: Targets;
   /** Opens a connection to the target that is verified when it is handed over. */
   open(target: Target, done: (error: Error | null, socket: TLSSocket) => void): void;
   /** A token for a target that wants one, as new as the source has it. */
@@ -38,10 +38,10 @@ export function parseClient(identity: Identity | Verifier, options: ClientOption
     // A BundleSource has something of this name as well: bundles, and no tokens.
     return source !== undefined && 'fetch' in source ? source : undefined;
   };
-  const resolve = parsePeers(peers, () => jwt() !== undefined);
+  const targets = parsePeers(peers, () => jwt() !== undefined);
   const timeoutMs = checkDuration('connectTimeoutMs', connectTimeoutMs);
   return {
-    resolve,
+    targets,
     // Both libraries take a connection by callback; what it throws must not end up in a promise.
     open: callbackify(({ host, port, rule }: Target) => {
       const dial = { host, port, timeoutMs, alpn: ['http/1.1'] };

@@ -1,10 +1,10 @@
-import type { Agent, Dispatcher } from 'undici';
+import type { Agent, Dispatcher, Pool } from 'undici';
 import { SpiffeError } from '../../errors.js';
 import type { Identity, Verifier } from '../../identity/source.js';
 import { quote } from '../../internal/quote.js';
 import { headersFor, twoAuthorizations, type UndiciHeaders } from './authorization.js';
 import { type Client, type ClientOptions, parseClient } from './client-options.js';
-import { type Target, urlAt } from './targets.js';
+import type { Target } from './targets.js';
 import { undici } from './undici.js';
 import { Waiting } from './waiting.js';
 
@@ -28,28 +28,39 @@ export interface DispatcherOptions extends ClientOptions {
   readonly pool?: UndiciPoolOptions;
 }
 
-// Spelled out, since undici takes more: ways to connect around the gate.
-const POOL_OPTIONS: ReadonlySet<string> = new Set<keyof UndiciPoolOptions>([
-  'bodyTimeout',
-  'clientTtl',
-  'connections',
-  'headersTimeout',
-  'keepAliveMaxTimeout',
-  'keepAliveTimeout',
-  'maxHeaderSize',
-  'maxResponseSize',
-  'pipelining',
-]);
+/** The least of each. Spelled out, since undici takes more: ways to connect around the gate. */
+const POOL_OPTIONS: Readonly<Record<keyof UndiciPoolOptions, number>> = {
+  bodyTimeout: 0,
+  clientTtl: 0,
+  connections: 1,
+  headersTimeout: 0,
+  keepAliveMaxTimeout: 1,
+  keepAliveTimeout: 1,
+  maxHeaderSize: 1,
+  maxResponseSize: -1,
+  pipelining: 0,
+};
 
 /** `pool` as given, or `ERR_SPIFFE_OPTION_INVALID` when it holds anything that does not belong there. */
 export function checkPool(pool: UndiciPoolOptions = {}): UndiciPoolOptions {
-  const unknown = Object.keys(pool).find((name) => !POOL_OPTIONS.has(name));
-  if (unknown === undefined) return { ...pool };
-  const known = [...POOL_OPTIONS].join(', ');
-  throw new SpiffeError(
-    'ERR_SPIFFE_OPTION_INVALID',
-    `cannot take ${quote(unknown)} as an option of pool: give any of ${known}`,
-  );
+  for (const [name, value] of Object.entries(pool)) {
+    if (!Object.hasOwn(POOL_OPTIONS, name))
+      throw invalidPool(
+        `${quote(name)} as an option of pool: give any of ${Object.keys(POOL_OPTIONS).join(', ')}`,
+      );
+    const least = POOL_OPTIONS[name as keyof UndiciPoolOptions];
+    // As in undici's own types: no limit.
+    if (value === undefined || value === null) continue;
+    if (!Number.isSafeInteger(value) || value < least) {
+      const shown = typeof value === 'number' ? String(value) : quote(value);
+      throw invalidPool(`${shown} as pool.${name}: give a whole number from ${least}`);
+    }
+  }
+  return { ...pool };
+}
+
+function invalidPool(why: string): SpiffeError {
+  return new SpiffeError('ERR_SPIFFE_OPTION_INVALID', `cannot take ${why}`);
 }
 
 /**
@@ -100,18 +111,18 @@ interface Route {
 
 interface Pooled {
   readonly rule: string;
-  readonly agent: Agent;
+  readonly pool: Pool;
 }
 
 /** A class inside a function, since the class that it extends is loaded late. */
 function defineDispatcher(): DispatcherClass {
-  const { Agent, Dispatcher } = undici();
+  const { Agent, Dispatcher, Pool } = undici();
   return class BoundDispatcher extends Dispatcher {
     readonly #client: Client;
     readonly #options: UndiciPoolOptions;
     readonly #byOrigin = new Map<string, Pooled>();
-    /** Those of rules that hold no more, while something is in flight on them. */
-    readonly #leaving = new Set<Agent>();
+    /** Those that take no more requests, while something is in flight on them. */
+    readonly #leaving = new Map<Pool, Promise<void>>();
     readonly #waiting = new Waiting();
     #closed = false;
 
@@ -144,7 +155,7 @@ function defineDispatcher(): DispatcherClass {
 
     #routeOf({ origin, path, headers }: Dispatcher.DispatchOptions): Route {
       if (this.#closed) throw closedError();
-      const target = this.#client.resolve(urlAt(String(origin), path));
+      const target = this.#client.targets.at(String(origin), path);
       const { jwtAudience } = target;
       if (jwtAudience === undefined) return { target, jwt: undefined };
       const withToken = headersFor(headers);
@@ -157,18 +168,18 @@ function defineDispatcher(): DispatcherClass {
       options: Dispatcher.DispatchOptions,
       handler: Dispatcher.DispatchHandler,
     ): boolean {
-      let agent: Agent;
+      let to: Dispatcher;
       try {
-        agent = this.#pooled(target);
+        to = this.#pooled(target);
       } catch (error) {
-        agent = refuse(error);
+        to = refuse(error);
       }
-      return agent.dispatch(options, handler);
+      return to.dispatch(options, handler);
     }
 
     override close(callback?: () => void): Promise<void> {
       this.#closed = true;
-      return this.#end((agent) => agent.close(), callback);
+      return this.#end(callback);
     }
 
     override destroy(
@@ -178,29 +189,32 @@ function defineDispatcher(): DispatcherClass {
       this.#closed = true;
       const reason = error instanceof Error ? error : null;
       this.#waiting.giveUp(reason ?? closedError());
-      return this.#end((agent) => agent.destroy(reason), callback);
+      return this.#end(callback, (pool) => pool.destroy(reason));
     }
 
-    async #end(how: (agent: Agent) => Promise<void>, callback?: () => void): Promise<void> {
+    async #end(callback?: () => void, cut?: (pool: Pool) => Promise<void>): Promise<void> {
       await this.#waiting.idle();
-      const agents = [...this.#leaving, ...[...this.#byOrigin.values()].map(({ agent }) => agent)];
+      for (const { pool } of this.#byOrigin.values()) this.#leave(pool);
       this.#byOrigin.clear();
-      await Promise.all(agents.map(how));
+      const left = [...this.#leaving.values()];
+      if (cut !== undefined) await Promise.all([...this.#leaving.keys()].map(cut));
+      await Promise.all(left);
       callback?.();
     }
 
-    async #leave(agent: Agent): Promise<void> {
-      this.#leaving.add(agent);
-      await agent.close();
-      this.#leaving.delete(agent);
+    /** What is in flight ends, and nothing is added. */
+    #leave(pool: Pool): void {
+      const left = pool.close().finally(() => this.#leaving.delete(pool));
+      this.#leaving.set(pool, left);
     }
 
-    /** One agent an origin. When its rule is another than before, what is in flight ends and nothing is added. */
-    #pooled(target: Target): Agent {
-      const before = this.#byOrigin.get(target.origin);
-      if (before?.rule === target.rule.key) return before.agent;
-      if (before !== undefined) void this.#leave(before.agent);
-      const agent = new Agent({
+    /** One pool an origin, and another when its rule is another than before. */
+    #pooled(target: Target): Pool {
+      const { origin, rule } = target;
+      const before = this.#byOrigin.get(origin);
+      if (before?.rule === rule.key) return before.pool;
+      if (before !== undefined) this.#leave(before.pool);
+      const pool = new Pool(origin, {
         ...this.#options,
         connect: (_, callback) => {
           this.#client.open(target, (error, socket) =>
@@ -208,14 +222,14 @@ function defineDispatcher(): DispatcherClass {
           );
         },
       });
-      this.#byOrigin.set(target.origin, { rule: target.rule.key, agent });
+      this.#byOrigin.set(origin, { rule: rule.key, pool });
       const forget = (): void => {
-        const idle = Object.keys(agent.stats).length === 0;
-        if (idle && this.#byOrigin.get(target.origin)?.agent === agent)
-          this.#byOrigin.delete(target.origin);
+        if (pool.stats.connected > 0 || this.#byOrigin.get(origin)?.pool !== pool) return;
+        this.#byOrigin.delete(origin);
+        this.#leave(pool);
       };
-      agent.on('disconnect', forget).on('connectionError', forget);
-      return agent;
+      pool.on('disconnect', forget).on('connectionError', forget);
+      return pool;
     }
   };
 

@@ -51,7 +51,7 @@ export function createFetch(identity: Identity | Verifier, options: FetchOptions
   const fetch = async (input: string | URL, init: FetchInit = {}): Promise<Response> => {
     const url = parseUrl(input);
     // undici would answer `data:` and `blob:` without any dispatcher.
-    if (url.protocol !== 'https:') client.resolve(url);
+    if (url.protocol !== 'https:') client.targets.of(url);
     if (closed) throw closedError();
     if ('dispatcher' in init) {
       throw new SpiffeError(
@@ -73,7 +73,7 @@ export function createFetch(identity: Identity | Verifier, options: FetchOptions
   };
   return Object.assign(fetch, {
     peerRule: (url: string | URL): PeerRule | typeof WEB_PKI =>
-      client.resolve(parseUrl(url)).rule.given,
+      client.targets.of(parseUrl(url)).rule.given,
     close,
     [Symbol.asyncDispose]: close,
   });

@@ -64,8 +64,12 @@ export class TargetError extends SpiffeError {
   }
 }
 
-/** Finds the target of a URL, or throws {@link TargetError}. */
-export type Resolve = (url: URL) => Target;
+/** Finds targets, or throws {@link TargetError}. */
+export interface Targets {
+  of(url: URL): Target;
+  /** That of a path at an origin; undici asks so for every request. */
+  at(origin: string, path: string): Target;
+}
 
 /** Makes the target of an origin. */
 type MakeTarget = (url: URL, binding: PeerBinding) => Target;
@@ -76,7 +80,7 @@ type MakeTarget = (url: URL, binding: PeerBinding) => Target;
  * @param hasJwt - whether there is anything that gives tokens; asked only where one is wanted.
  * @throws SpiffeError `ERR_SPIFFE_OPTION_INVALID` or `ERR_SPIFFE_PEER_RULE_INVALID`.
  */
-export function parsePeers(peers: Peers, hasJwt: () => boolean): Resolve {
+export function parsePeers(peers: Peers, hasJwt: () => boolean): Targets {
   const makeTarget: MakeTarget = (url, binding) => {
     const target = parseTarget(url, binding);
     if (target.jwtAudience !== undefined && !hasJwt())
@@ -88,7 +92,8 @@ export function parsePeers(peers: Peers, hasJwt: () => boolean): Resolve {
   if (typeof peers === 'function') {
     if (isAsyncFunction(peers))
       throw invalid('it is an async function; the answer is needed at once');
-    return (url) => askFor(url, peers, makeTarget);
+    const of = (url: URL): Target => askFor(url, peers, makeTarget);
+    return { of, at: (origin, path) => of(urlAt(origin, path)) };
   }
   if (typeof peers !== 'object' || peers === null || Array.isArray(peers)) {
     throw invalid(
@@ -102,11 +107,13 @@ export function parsePeers(peers: Peers, hasJwt: () => boolean): Resolve {
     targets.set(url.origin, makeTarget(url, binding));
   }
   if (targets.size === 0) throw invalid('it names no origin, so every request would be refused');
-  return (url) => {
+  const of = (url: URL): Target => {
     const target = targets.get(url.origin);
     if (target !== undefined) return target;
     throw insecure(url) ?? notBound(url, 'no peer is named for this origin; add it to peers');
   };
+  // To parse what is an origin already would cost a request 5 % of its time.
+  return { of, at: (origin, path) => targets.get(origin) ?? of(urlAt(origin, path)) };
 }
 
 /**

@@ -27,6 +27,8 @@ export const DEFAULT_LIMITS: WorkloadLimits = Object.freeze({
 
 /** The limits given, and the default where none is. */
 export function resolveLimits(given: Partial<WorkloadLimits> = {}): WorkloadLimits {
+  if (typeof given !== 'object' || given === null)
+    throw invalid(`limits is an object such as { svids: 10 }, not ${describe(given)}`);
   const limits = { ...DEFAULT_LIMITS };
   for (const [name, value] of Object.entries(given)) {
     if (!Object.hasOwn(DEFAULT_LIMITS, name))

@@ -2,6 +2,7 @@ import { EventEmitter, once } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type Agent, get } from 'node:https';
 import { text as textOf } from 'node:stream/consumers';
+import { inspect } from 'node:util';
 import type { Identity, PeerPredicate, PeerRule } from 'agent-spiffe';
 import { createAgent, createDispatcher, createFetch, type Peers } from 'agent-spiffe/http';
 import { TestCa } from 'agent-spiffe/testing';
@@ -55,7 +56,7 @@ const CLIENTS: ReadonlyArray<readonly [string, (me: Identity, peers: Peers) => P
   [
     'createAgent',
     (me, peers) => {
-      const agent = createAgent(me, { peers, maxSockets: 1 });
+      const agent = createAgent(me, { peers });
       return { get: (url) => getBy(agent, url), close: async () => agent.destroy() };
     },
   ],
@@ -269,6 +270,30 @@ describe('createDispatcher', () => {
     await service.close();
   });
 
+  it('is destroyed with what is in flight under a rule of before', async () => {
+    const arrivals = new EventEmitter();
+    const service = await httpService(staticIdentity(ca, TOOLS), AGENT, (incoming, response) => {
+      if (incoming.url === '/') response.end('hi');
+      else arrivals.emit('one');
+    });
+    let rule: PeerRule = TOOLS;
+    const dispatcher = createDispatcher(me, { peers: () => rule });
+    const arrived = once(arrivals, 'one');
+    const hanging = request(`${service.origin}/hanging`, { dispatcher });
+    const outcome = hanging.then(
+      () => 'answered',
+      (error: unknown) => error,
+    );
+    await arrived;
+    rule = 'spiffe://example.org/*';
+    await (await request(service.origin, { dispatcher })).body.text();
+
+    const reason = new RangeError('mine');
+    await dispatcher.destroy(reason);
+    expect(await outcome).to.equal(reason);
+    await service.close();
+  });
+
   it('refuses http: as fetch does', async () => {
     const dispatcher = createDispatcher(me, { peers: { 'https://a': TOOLS } });
     await rejection('ERR_SPIFFE_TARGET_INSECURE', request('http://a/', { dispatcher }));
@@ -305,10 +330,44 @@ describe('createDispatcher', () => {
     await service.close();
   });
 
-  it('takes only those options of undici that make no connections', () => {
-    refusal('ERR_SPIFFE_OPTION_INVALID', 'connect', () =>
-      createDispatcher(me, { peers: { 'https://a': TOOLS }, pool: { connect: {} } as object }),
-    );
+  const BAD_POOLS: ReadonlyArray<readonly [pool: object, says: string]> = [
+    [{ connect: {} }, 'cannot take "connect" as an option of pool: give any of bodyTimeout,'],
+    [{ connections: 0 }, 'cannot take 0 as pool.connections: give a whole number from 1'],
+    [{ connections: '2' }, 'cannot take "2" as pool.connections'],
+    [{ headersTimeout: -1 }, 'cannot take -1 as pool.headersTimeout: give a whole number from 0'],
+    [{ keepAliveTimeout: Number.NaN }, 'cannot take NaN as pool.keepAliveTimeout'],
+    [
+      { maxResponseSize: -2 },
+      'cannot take -2 as pool.maxResponseSize: give a whole number from -1',
+    ],
+  ];
+  const binding = { peers: { 'https://a': TOOLS } };
+  for (const [pool, says] of BAD_POOLS) {
+    it(`refuses the options ${inspect(pool)} for connections at once, as createFetch does`, () => {
+      for (const make of [createDispatcher, createFetch])
+        refusal('ERR_SPIFFE_OPTION_INVALID', says, () => make(me, { ...binding, pool }));
+    });
+  }
+
+  it('takes the least of each option, and null where undici does', async () => {
+    const pool = {
+      bodyTimeout: 0,
+      clientTtl: null,
+      connections: 1,
+      headersTimeout: 0,
+      keepAliveMaxTimeout: 1,
+      keepAliveTimeout: 1,
+      maxHeaderSize: 1024,
+      maxResponseSize: -1,
+      pipelining: 0,
+    };
+    const service = await httpService(staticIdentity(ca, TOOLS), AGENT, (_, response) => {
+      response.end('hi');
+    });
+    const dispatcher = createDispatcher(me, { peers: { [service.origin]: TOOLS }, pool });
+    expect(await (await request(service.origin, { dispatcher })).body.text()).to.equal('hi');
+    await dispatcher.close();
+    await service.close();
   });
 });
 

@@ -227,6 +227,28 @@ describe('the state of an X.509 source', () => {
     expect(world.source.bundles.get('example.org')).to.equal(undefined);
     expect(await world.states()).to.deep.equal(['0 pending', '1 ready', '2 closed']);
   });
+
+  it('logs a hundred different faults in a row, then counts them until all is good', () => {
+    const world = new World();
+    const { logger } = world;
+    const sendBad = (spiffeId: string): void => {
+      const svids = [{ ...world.entry('a'), spiffeId }];
+      world.streams.call.send(
+        FETCH_X509_SVID.response.encode({ svids, crl: [], federatedBundles: new Map() }),
+      );
+    };
+    const warnings = (): string[] => logger.at('warn').map(({ message }) => message);
+    for (let nth = 0; nth < 300; nth += 1) sendBad(`no-id-${nth}`);
+    expect(warnings()).to.have.lengthOf(101);
+    expect(warnings().at(99)).to.include('no-id-99');
+    expect(warnings().at(100)).to.match(/^more is wrong with what unix:\/s sends/);
+
+    world.send('a');
+    expect(logger.at('info').at(-1)?.fields).to.deep.equal({ faults: 200 });
+    sendBad('another');
+    expect(warnings()).to.have.lengthOf(102);
+    expect(warnings().at(-1)).to.include('another');
+  });
 });
 
 describe('the expiry of an SVID', () => {
