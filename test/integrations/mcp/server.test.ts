@@ -1,13 +1,24 @@
 import { once as event } from 'node:events';
 import { createServer as createPlainServer } from 'node:http';
+import { join } from 'node:path';
 import { type Client, ProtocolError } from '@modelcontextprotocol/client';
 import { McpServer, type ServerContext } from '@modelcontextprotocol/server';
 import { BundleSource, UNAUTHENTICATED_CLIENTS } from 'agent-spiffe';
-import { allArguments, exact, wildcard } from 'agent-spiffe/agent';
+import {
+  allArguments,
+  auditLog,
+  createGuard,
+  exact,
+  functionPolicy,
+  readAuditLog,
+  verifyAuditLog,
+  wildcard,
+} from 'agent-spiffe/agent';
 import { createFetch, createServer } from 'agent-spiffe/http';
 import { guardMcpServer, type McpServerOptions } from 'agent-spiffe/mcp';
 import { expect } from 'chai';
 import { z } from 'zod';
+import { TemporaryDirectory } from '../../support/audit.js';
 import { listen } from '../../support/listen.js';
 import { memoryLogger } from '../../support/memory-logger.js';
 import { rejection } from '../../support/rejection.js';
@@ -325,6 +336,38 @@ describe('guardMcpServer', () => {
       expect(log.of('task.end').map(({ task, ending }) => [task.id, ending])).to.deep.equal(
         started.map(({ task }) => [task.id, 'returned']),
       );
+    });
+
+    it('are in a log that holds against the bundles of SPIRE, with the caller and what was refused', async () => {
+      using home = new TemporaryDirectory();
+      const directory = join(home.path, 'log');
+      const identity = await world.workload(CRM);
+      const audit = auditLog(directory);
+      const guard = await createGuard({ identity, audit, policy: functionPolicy(() => true) });
+      const listener = await guardMcpServer(guard, {
+        server: crm(done),
+        tools: CRM_TOOLS,
+        task: () => once({ search: { q: exact('acme') } }),
+      });
+      const service = await world.listen(listener);
+      const client = await world.client(RESEARCHER, service.url);
+      await Promise.all([
+        client.listTools(),
+        client.callTool({ name: 'search', arguments: { q: 'acme' } }),
+        refusal(client.callTool({ name: 'search', arguments: { q: 'evil' } })),
+        refusal(client.callTool({ name: 'rename', arguments: { id: '1' } })),
+      ]);
+      await guard.close();
+      const { bundles } = identity.x509;
+      const verdict = await verifyAuditLog(directory, { bundles, id: CRM });
+      expect(verdict.problems).to.deep.equal([]);
+      expect(verdict).to.include({ intact: true, trusted: true, id: CRM });
+      const records: string[] = [];
+      for await (const { record } of readAuditLog(directory)) records.push(JSON.stringify(record));
+      const count = (text: string): number => records.filter((line) => line.includes(text)).length;
+      expect([count('"task/start"'), count('"task/end"')]).to.deep.equal([4, 4]);
+      expect([count('"argument"'), count('"tool-not-in-task"')]).to.deep.equal([1, 1]);
+      expect(count(RESEARCHER)).to.be.at.least(8);
     });
 
     it('carry the tool, so that guarded tools within it are decided by what its caller may do', async () => {

@@ -1,3 +1,4 @@
+import type { RequestListener } from 'node:http';
 import {
   Client,
   type ClientOptions,
@@ -19,7 +20,7 @@ import { guardMcpServer, type McpServerOptions } from 'agent-spiffe/mcp';
 import { WorkloadApiServer } from 'agent-spiffe/testing';
 import { z } from 'zod';
 import { MemoryLog } from '../../agent/support.js';
-import { type HttpService, httpService } from '../../support/http-service.js';
+import { httpService } from '../../support/http-service.js';
 
 export const CRM = 'spiffe://example.org/tools/crm';
 export const RESEARCHER = 'spiffe://example.org/agents/researcher';
@@ -34,7 +35,6 @@ export interface Guarded {
 /** An MCP server that answers over mutual TLS. */
 export interface Served extends Guarded {
   readonly url: string;
-  readonly service: HttpService;
 }
 
 /** Parties with identities from a Workload API, and what they have opened. */
@@ -76,20 +76,21 @@ export class World implements AsyncDisposable {
 
   /** Serves `options` as the CRM, for every identity of the trust domain. */
   async serve(options: McpServerOptions, { guard, log }: Guarded): Promise<Served> {
-    const listener = await guardMcpServer(guard, options);
-    const service = await httpService(
-      await this.workload(CRM),
-      'spiffe://example.org/**',
-      listener,
-    );
-    this.#keep(service);
-    return { guard, log, service, url: `${service.origin}/mcp` };
+    const { url } = await this.listen(await guardMcpServer(guard, options));
+    return { guard, log, url };
   }
 
-  /** A fetch of `id` that takes whoever answers at `url` for the CRM. */
-  async fetch(id: string, url: string): Promise<SpiffeFetch> {
+  /** Has a handler answer as the CRM, until the world is closed. */
+  async listen(handler: RequestListener): Promise<{ readonly url: string }> {
+    const me = await this.workload(CRM);
+    const service = this.#keep(await httpService(me, 'spiffe://example.org/**', handler));
+    return { url: `${service.origin}/mcp` };
+  }
+
+  /** A fetch of `id` that takes no one but `peer` where `url` leads. */
+  async fetch(id: string, url: string, peer: string = CRM): Promise<SpiffeFetch> {
     return this.#keep(
-      createFetch(await this.workload(id), { peers: { [new URL(url).origin]: CRM } }),
+      createFetch(await this.workload(id), { peers: { [new URL(url).origin]: peer } }),
     );
   }
 
