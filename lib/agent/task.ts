@@ -22,7 +22,8 @@ export class Task {
   readonly key: TaskKey;
   /**
    * The guard's `fetch` as a guarded call: a tool called `fetch`, with arguments `url`, `method`, `headers` and `body`
-   * (or `bodyBase64`, for bytes), that the task must be given like any other. Its labels and its sink are those that the
+   * (or `bodyBase64`, for bytes), that the task must be given like any other. Policies and the record are shown the names
+   * of headers, and digests under a secret key in place of their values. Its labels and its sink are those that the
    * guard's `origins` say.
    */
   readonly fetch: BoundFetch;
@@ -95,8 +96,8 @@ export class Task {
   }
 
   /**
-   * A JWT-SVID for use in this task, on record. The task lets go of it when it ends; whoever was sent it may take it
-   * until it expires.
+   * A JWT-SVID for use in this task, on record. It is kept for this task alone, and dropped when that ends; whoever was
+   * sent it may take it until it expires.
    *
    * @throws SpiffeError as the identity's own source does, `ERR_SPIFFE_TASK_ENDED`, and `ERR_SPIFFE_OPTION_INVALID`
    * when the identity has no such source.
@@ -113,7 +114,10 @@ export class Task {
       );
     core.enter();
     try {
-      const svid = await core.wait(identity.jwt.fetch(options), options.signal);
+      const svid = await core.wait(
+        identity.jwt.fetch({ ...options, during: core.signal }),
+        options.signal,
+      );
       const reference = svid.audience.join(' ');
       const credential = { operation: 'issued', credential: 'jwt-svid', reference } as const;
       await recorder.append({ kind: 'credential', task: core.ref, ...credential });

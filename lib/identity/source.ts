@@ -83,6 +83,11 @@ export interface JwtFetchOptions {
   readonly id?: SpiffeId | string;
   /** Ends this wait alone; whoever else waits for the same token still gets it. */
   readonly signal?: AbortSignal;
+  /**
+   * Keeps the token apart, for those who give the same signal, and drops it when that aborts. Default: it is kept for
+   * whoever asks, for as long as it is good.
+   */
+  readonly during?: AbortSignal;
 }
 
 /** How {@link JwtSource.verify} is to verify. */

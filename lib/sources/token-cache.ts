@@ -88,12 +88,12 @@ export class TokenCache {
   }
 
   /** Drops everything; whoever waits gets this error. */
-  clear(error: SpiffeError): void {
+  clear(error: unknown): void {
     this.#held.drop(() => true);
     this.#abandon(error, () => true);
   }
 
-  #abandon(error: SpiffeError, which: (flight: Flight) => boolean): void {
+  #abandon(error: unknown, which: (flight: Flight) => boolean): void {
     for (const [key, flight] of this.#flights) {
       if (!which(flight)) continue;
       // Now, and not when it has ended: who asks from here on asks anew.

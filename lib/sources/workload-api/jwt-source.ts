@@ -47,6 +47,8 @@ export class WorkloadJwtSource implements WorkloadJwt {
   readonly #x509: FollowedX509;
   readonly #state: SupervisedState<JwtBundlesResponse, BundleContent<JwtBundles>>;
   readonly #tokens: TokenCache;
+  /** The tokens that are kept apart, and what keeps them. */
+  readonly #apart = new Map<AbortSignal, TokenCache>();
   /** What was verified by the bundles of one state goes with them. */
   readonly #verified = new WeakMap<JwtBundles, VerifiedTokens>();
   #followed: X509Snapshot;
@@ -57,10 +59,7 @@ export class WorkloadJwtSource implements WorkloadJwt {
     this.#x509 = x509;
     this.#followed = x509.now;
     this.#state = new SupervisedState(environment, jwtBundleReader(environment.limits));
-    this.#tokens = new TokenCache({
-      ...environment,
-      load: (request, signal) => this.#load(request, signal),
-    });
+    this.#tokens = this.#newCache();
   }
 
   /** Starts the stream of bundles, on first use. */
@@ -82,7 +81,8 @@ export class WorkloadJwtSource implements WorkloadJwt {
       subject: this.#subject(options.id),
     };
     if (this.#isClosed) throw this.#absence();
-    return this.#tokens.get(request, options.signal);
+    const { during, signal } = options;
+    return (during === undefined ? this.#tokens : this.#tokensDuring(during)).get(request, signal);
   }
 
   async verify(token: string, options: JwtVerifyOptions): Promise<JwtSvid> {
@@ -125,18 +125,20 @@ export class WorkloadJwtSource implements WorkloadJwt {
     // Whoever closes the one closes the other, and tells so.
     if (state === 'closed') return;
     if (state === 'revoked' || state === 'failed') {
-      if (before.state !== state) this.#tokens.clear(withdrawn('the identity of this process'));
+      if (before.state !== state) this.#clear(withdrawn('the identity of this process'));
       return;
     }
-    for (const { id } of before.svids)
-      if (!svids.some((one) => one.id.equals(id)))
-        this.#tokens.forget(id.toString(), withdrawn(`the identity ${id}`));
+    for (const { id } of before.svids) {
+      if (svids.some((one) => one.id.equals(id))) continue;
+      for (const tokens of this.#caches())
+        tokens.forget(id.toString(), withdrawn(`the identity ${id}`));
+    }
   }
 
   /** Ends the stream and lets go of every token; whoever waits for one is told. */
   close(): void {
     this.#state.close();
-    this.#tokens.clear(this.#absence());
+    this.#clear(this.#absence());
   }
 
   toJSON(): object {
@@ -148,6 +150,34 @@ export class WorkloadJwtSource implements WorkloadJwt {
 
   get #isClosed(): boolean {
     return this.state === 'closed';
+  }
+
+  #newCache(): TokenCache {
+    const load = (request: TokenRequest, signal: AbortSignal): Promise<JwtSvid> =>
+      this.#load(request, signal);
+    return new TokenCache({ ...this.#environment, load });
+  }
+
+  #tokensDuring(signal: AbortSignal): TokenCache {
+    signal.throwIfAborted();
+    const known = this.#apart.get(signal);
+    if (known !== undefined) return known;
+    const tokens = this.#newCache();
+    this.#apart.set(signal, tokens);
+    const drop = (): void => {
+      this.#apart.delete(signal);
+      tokens.clear(signal.reason);
+    };
+    signal.addEventListener('abort', drop, { once: true });
+    return tokens;
+  }
+
+  #caches(): readonly TokenCache[] {
+    return [this.#tokens, ...this.#apart.values()];
+  }
+
+  #clear(error: SpiffeError): void {
+    for (const tokens of this.#caches()) tokens.clear(error);
   }
 
   #subject(id: SpiffeId | string | undefined): string {

@@ -318,6 +318,53 @@ describe('the JWT-SVIDs of a workload', () => {
       await rejection('ERR_SPIFFE_WORKLOAD_API_RESPONSE_INVALID', source.fetch({ audience: 'x' }));
     });
 
+    describe('while a signal is not aborted', () => {
+      const x = { audience: 'x' };
+
+      it('keeps a token for those who give it, apart from all others', async () => {
+        const [one, other] = [new AbortController(), new AbortController()];
+        const shared = await source.fetch(x);
+        const own = await source.fetch({ ...x, during: one.signal });
+        expect(own).not.to.equal(shared);
+        expect(await source.fetch({ ...x, during: one.signal })).to.equal(own);
+        expect(await source.fetch({ ...x, during: other.signal })).not.to.equal(own);
+        expect(await source.fetch(x)).to.equal(shared);
+        expect(server.callCount(FETCH)).to.equal(3);
+      });
+
+      it('drops it with the signal, and leaves those of others', async () => {
+        const [one, other] = [new AbortController(), new AbortController()];
+        const shared = await source.fetch(x);
+        await source.fetch({ ...x, during: one.signal });
+        const theirs = await source.fetch({ ...x, during: other.signal });
+        const called = server.nextCall({ method: FETCH });
+        server.delay(100);
+        const late = source.fetch({ audience: 'y', during: one.signal }).catch((e: unknown) => e);
+        await called;
+        one.abort();
+        expect(await late).to.equal(one.signal.reason);
+        const again = await source
+          .fetch({ ...x, during: one.signal })
+          .catch((error: unknown) => error);
+        expect(again).to.equal(one.signal.reason);
+        expect(await source.fetch({ ...x, during: other.signal })).to.equal(theirs);
+        expect(await source.fetch(x)).to.equal(shared);
+        expect(server.callCount(FETCH)).to.equal(4);
+      });
+
+      it('lets go of it when its identity is withdrawn', async () => {
+        follow('ready', A, B);
+        const { signal } = new AbortController();
+        const a = await source.fetch({ ...x, id: A, during: signal });
+        const b = await source.fetch({ ...x, id: B, during: signal });
+        follow('ready', B);
+        expect(await source.fetch({ ...x, id: A, during: signal })).not.to.equal(a);
+        expect(await source.fetch({ ...x, id: B, during: signal })).to.equal(b);
+        follow('revoked');
+        expect(await source.fetch({ ...x, id: B, during: signal })).not.to.equal(b);
+      });
+    });
+
     it('does not open the stream of bundles', async () => {
       await source.fetch({ audience: 'x' });
       expect(server.openStreams).to.equal(0);
