@@ -169,7 +169,7 @@ export class TaskCore {
   wait<T>(promise: Promise<T>, outer?: AbortSignal): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       const stop = (): void => {
-        this.#waiting.delete(end);
+        if (this.#waiting.delete(end) && this.#waiting.size === 0) this.#holdUp(false);
         outer?.removeEventListener('abort', abort);
       };
       const end = (error: unknown): void => {
@@ -179,6 +179,7 @@ export class TaskCore {
       };
       const abort = (): void => end(outer?.reason);
       this.#waiting.add(end);
+      if (this.#waiting.size === 1) this.#holdUp(true);
       outer?.addEventListener('abort', abort);
       const settle = (value: T): void => {
         stop();
@@ -275,5 +276,13 @@ export class TaskCore {
     clock.clearTimeout(this.#timer);
     const expire = (): void => this.endInBackground('expired', 'its time is over');
     this.#timer = clock.setTimeout(expire, this.#expiresAt.getTime() - clock.now());
+    this.#holdUp(this.#waiting.size > 0);
+  }
+
+  /** A task that nobody waits for keeps no process up until its time is over; one that somebody waits for does. */
+  #holdUp(isAwaited: boolean): void {
+    if (typeof this.#timer !== 'object') return;
+    if (isAwaited) this.#timer.ref();
+    else this.#timer.unref();
   }
 }

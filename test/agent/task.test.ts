@@ -1,8 +1,11 @@
+import { spawnSync } from 'node:child_process';
 import { createHash, createPublicKey, verify } from 'node:crypto';
+import { fileURLToPath } from 'node:url';
 import { inspect } from 'node:util';
 import { SpiffeError } from 'agent-spiffe';
 import { allArguments, type Task, type TaskOptions } from 'agent-spiffe/agent';
 import { expect } from 'chai';
+import { TemporaryDirectory } from '../support/audit.js';
 import { AGENT, bench, deferred, rejection, renamed, rotated, taskOf } from './support.js';
 
 const READ = {
@@ -105,6 +108,24 @@ describe('a task', () => {
       }
     }
   });
+
+  for (const [what, told] of [
+    ['forget', ['started']],
+    ['wait', ['started', 'ERR_SPIFFE_TASK_ENDED']],
+  ] as const) {
+    it(`keeps a process up ${what === 'wait' ? 'until its time is over, while somebody waits for it' : 'no longer than that has to do'}`, () => {
+      using home = new TemporaryDirectory();
+      const program = fileURLToPath(new URL('../support/task-process.js', import.meta.url));
+      const args = [program, home.path, what, what === 'wait' ? '300' : '60000'];
+      const { stdout, stderr, status } = spawnSync(process.execPath, args, {
+        encoding: 'utf8',
+        timeout: 15_000,
+      });
+      expect(stderr).to.equal('');
+      expect(stdout.trim().split('\n')).to.deep.equal(told);
+      expect(status).to.equal(0);
+    });
+  }
 
   it('expires by its time, and says so to who comes later', async () => {
     const { guard, log, clock } = await bench();
