@@ -20,7 +20,7 @@ export function requestFor(
     subject: Object.freeze({ type: 'workload', id: task.guard.agent }),
     action: Object.freeze({ name: 'tools/call' }),
     resource: Object.freeze({ type: 'tool', id: tool.name, properties }),
-    context: contextOf(task, args, labels, tool.name),
+    context: contextOf(task, tool.shown(args), labels, tool.name),
   });
 }
 

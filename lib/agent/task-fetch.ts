@@ -1,7 +1,9 @@
+import { createHmac, randomBytes } from 'node:crypto';
 import { SpiffeError } from '../errors.js';
 import type { PeerRule, WEB_PKI } from '../identity/peer-rule.js';
 import type { BoundFetch, BoundRequestInit, BoundResponse } from '../identity/source.js';
-import type { JsonRecord } from '../internal/json.js';
+import { freezeJsonObject } from '../internal/frozen-json.js';
+import { isJsonObject, type JsonRecord } from '../internal/json.js';
 import { quote } from '../internal/quote.js';
 import { type CallContext, guardedCall } from './call.js';
 import { current } from './core.js';
@@ -11,6 +13,7 @@ import { checkMembers, optionError } from './options.js';
 import { refuseNested } from './task.js';
 import type { TaskCore } from './task-core.js';
 import { Tool } from './tool.js';
+import type { ToolSpec } from './tool-spec.js';
 
 /** The name of the tool that `task.fetch` calls. */
 export const FETCH = 'fetch';
@@ -42,7 +45,7 @@ export function fetchTool(origins: Origins): Tool {
   const flows = parseOrigins(origins);
   const flowOf = (args: JsonRecord): ParsedFlow =>
     flows.get(new URL(args['url'] as string).origin) ?? UNKNOWN;
-  return new Tool(FETCH, {
+  const spec: ToolSpec = {
     description: 'Sends an HTTP request to a peer that is bound to the origin of its URL.',
     inputSchema: {
       type: 'object',
@@ -61,7 +64,25 @@ export function fetchTool(origins: Origins): Tool {
     destination: 'url',
     returns: (args) => flowOf(args).returns,
     sink: (args) => flowOf(args).sink,
-  });
+  };
+  return new Tool(FETCH, spec, withoutCredentials(randomBytes(32)));
+}
+
+/**
+ * Headers carry credentials: none is shown to policies, approvers or the record, whatever its rules are. A digest under a
+ * key that nobody learns stands for each value, so that an approval is of these values and no others.
+ */
+function withoutCredentials(key: Buffer): (args: JsonRecord) => JsonRecord {
+  const digest = (value: unknown): string =>
+    `hmac-sha256:${createHmac('sha256', key).update(JSON.stringify(value)).digest('hex')}`;
+  return (args) => {
+    const { headers } = args;
+    if (headers === undefined) return args;
+    const shown = isJsonObject(headers)
+      ? Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, digest(value)]))
+      : digest(headers);
+    return freezeJsonObject({ ...args, headers: shown });
+  };
 }
 
 /** The function of that tool: sends what was judged, and nothing else. */
@@ -114,9 +135,15 @@ function argumentsOf(url: string | URL, init: BoundRequestInit): Record<string, 
       `cannot fetch ${quote(text)}: give an absolute URL, as text or as a URL`,
     );
   }
+  const parsed = new URL(text);
+  if (parsed.username !== '' || parsed.password !== '')
+    throw optionError(
+      'a URL to fetch',
+      'it holds a user name or a password, which the record would too',
+    );
   return {
     // As it will be sent, whatever was written.
-    url: new URL(text).href,
+    url: parsed.href,
     method: method.toUpperCase(),
     headers,
     ...(typeof body === 'string' && { body }),

@@ -42,6 +42,8 @@ export class Tool {
   readonly effect: Effect;
   readonly resource: string | undefined;
   readonly destination: string | undefined;
+  /** The arguments as policies, approvers and the record get them. */
+  readonly shown: (args: JsonRecord) => JsonRecord;
   /** The definition of this moment. Throws what the spec's own `definition` throws. */
   readonly define: () => Defined;
   /** Rejects when the tool is not the one that was wrapped; absent when that needs no asking. */
@@ -51,7 +53,8 @@ export class Tool {
   readonly #sink: Sink | ByArguments<Sink> | undefined;
 
   /** @throws SpiffeError `ERR_SPIFFE_OPTION_INVALID` */
-  constructor(name: string, spec: ToolSpec) {
+  constructor(name: string, spec: ToolSpec, shown = (args: JsonRecord): JsonRecord => args) {
+    this.shown = shown;
     this.name = checkText('a name of a tool', name);
     const what = `the spec of the tool ${quote(name)}`;
     checkMembers(what, spec, [...MEMBERS, ...DEFINITION]);

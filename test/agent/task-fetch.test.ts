@@ -1,8 +1,20 @@
 import type { BoundFetch, BoundRequestInit, BoundResponse } from 'agent-spiffe';
-import { allArguments, exact, oneOf, optional, urlUnder, wildcard } from 'agent-spiffe/agent';
+import {
+  allArguments,
+  auditLog,
+  createGuard,
+  exact,
+  functionPolicy,
+  oneOf,
+  optional,
+  recordedRequest,
+  urlUnder,
+  wildcard,
+} from 'agent-spiffe/agent';
 import { createFetch, createServer } from 'agent-spiffe/http';
 import { TestCa } from 'agent-spiffe/testing';
 import { expect } from 'chai';
+import { AGENT, linesOf, recordsOf, TemporaryDirectory } from '../support/audit.js';
 import { listen } from '../support/listen.js';
 import { staticIdentity } from '../support/static-identity.js';
 import { bench, rejection, taskOf } from './support.js';
@@ -181,6 +193,63 @@ describe('task.fetch', () => {
     await task.end();
     expect(await rejection(task.fetch(API))).to.include({ code: 'ERR_SPIFFE_TASK_ENDED' });
     expect(sent).to.deep.equal([]);
+  });
+
+  it('shows no credential to the policy, to an approver or to the record, and sends it', async () => {
+    using home = new TemporaryDirectory();
+    const { fetch, sent } = recording();
+    const seen: unknown[] = [];
+    const identity = staticIdentity(TestCa.create('example.org'), AGENT);
+    const guard = await createGuard({
+      identity,
+      fetch,
+      origins: HARMLESS,
+      audit: auditLog(home.path, { arguments: { '*': 'keep' } }),
+      policy: functionPolicy((request) => {
+        seen.push(request);
+        return {
+          decision: true,
+          context: { obligations: [{ type: 'require-approval', by: 'x' }] },
+        };
+      }),
+      approver: {
+        ask: (request) => {
+          seen.push(request);
+          return Promise.resolve({ granted: true, approver: 'ann', digest: request.digest });
+        },
+      },
+    });
+    const task = await guard.startTask(
+      taskOf({ fetch: { url: urlUnder(API), method: exact('GET'), headers: wildcard() } }),
+    );
+    const headers = { authorization: 'Bearer s3cr3t', 'x-api-key': 's3cr3t-too' };
+    await task.fetch(API, { headers });
+    await task.fetch(API, { headers });
+    await task.fetch(API, { headers: { ...headers, authorization: 'Bearer 0ther-s3cr3t' } });
+    expect(await rejection(task.fetch('https://other.example', { headers }))).to.include({
+      reason: 'argument',
+    });
+    for (const url of ['https://s3cr3t@api.example.org/', 'https://ann:s3cr3t@api.example.org/']) {
+      const error = await rejection(task.fetch(url));
+      expect(error.code).to.equal('ERR_SPIFFE_OPTION_INVALID');
+      expect(error.message).not.to.include('s3cr3t');
+    }
+    await guard.close();
+    expect(sent.map(({ init }) => init.headers?.['authorization'])).to.deep.equal([
+      'Bearer s3cr3t',
+      'Bearer s3cr3t',
+      'Bearer 0ther-s3cr3t',
+    ]);
+    const records = linesOf(home.path).join('');
+    expect(records).to.include('"authorization":"hmac-sha256:').and.to.include('x-api-key');
+    for (const text of [records, JSON.stringify(seen)]) expect(text).not.to.include('s3cr3t');
+    // The same values have the same digest, so that an approval is of these and no others.
+    const digests = recordsOf(home.path).flatMap(
+      (record) => recordedRequest(record)?.request.context.arguments['headers'] ?? [],
+    ) as { authorization: string }[];
+    const [first, second, third] = digests.map(({ authorization }) => authorization);
+    expect(first).to.equal(second);
+    expect(first).not.to.equal(third);
   });
 
   it('is none where the guard has no fetch', async () => {

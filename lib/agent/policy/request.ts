@@ -61,7 +61,7 @@ export interface DecisionContext {
     readonly endUser?: string;
     readonly clearance: Confidentiality;
   };
-  /** As the tool's function will get them. */
+  /** As the tool's function will get them, but for the values of headers of `task.fetch`, which are digests. */
   readonly arguments: JsonRecord;
   /** The tools called in this task before this call, in order, those that still run included; the newest 100. */
   readonly chain: readonly string[];
