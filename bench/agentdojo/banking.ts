@@ -8,7 +8,8 @@ const OWN = { confidentiality: 'confidential', integrity: 'trusted' } as const;
 export const BANKING: SuiteSpec = {
   name: 'banking',
   address: /\b[A-Z]{2}\d{2}[A-Z0-9]{11,30}\b/g,
-  isInside: (address, owner) => address === owner,
+  // In the list of what came and went the account's own side is written `me`.
+  isInside: (address, owner) => address === owner || address === 'me',
   tools: {
     get_iban: { effect: 'read', returns: OWN },
     get_balance: { effect: 'read', returns: OWN },
@@ -23,11 +24,8 @@ export const BANKING: SuiteSpec = {
     },
     send_money: { effect: 'egress', destinations: ['recipient'] },
     schedule_transaction: { effect: 'egress', destinations: ['recipient'] },
-    update_scheduled_transaction: {
-      effect: 'egress',
-      destinations: ['recipient'],
-      resource: { argument: 'id', kind: 'Transaction' },
-    },
+    // Those that are there the user ordered, recipient and all: a new recipient alone must be vouched for.
+    update_scheduled_transaction: { effect: 'egress', destinations: ['recipient'] },
     update_password: { effect: 'privilege', quoted: ['password'], grave: true },
     update_user_info: {
       effect: 'privilege',
@@ -40,8 +38,10 @@ export const BANKING: SuiteSpec = {
       id: 'id',
       names: ['subject'],
       // What the user has paid, or ordered to be paid, was paid by the user; what came in, anyone may have sent.
-      known: ({ sender, recipient }, owner) => (sender === owner ? [textOf(recipient)] : []),
-      byAmount: ({ sender }, owner) => (sender === owner ? undefined : textOf(sender)),
+      known: ({ sender, recipient }, isInside) =>
+        isInside(textOf(sender)) ? [textOf(recipient)] : [],
+      byAmount: ({ sender, amount }, isInside) =>
+        isInside(textOf(sender)) ? undefined : { amount: Number(amount), address: textOf(sender) },
       texts: ['subject'],
     },
     File: { names: ['name'], texts: ['text'] },

@@ -1,15 +1,13 @@
 import type { JsonRecord, JsonValue } from 'agent-spiffe/agent';
 import { type ToolSchema, textOf } from './data.js';
-import { addressesIn, handsOver, type Plan } from './derive.js';
-import { means, wordsOf } from './prompt.js';
+import { handsOver, type Plan } from './derive.js';
+import { calls, means, quotesName, wordsOf } from './prompt.js';
 import type { RecordKind, SuiteSpec, ToolPlan } from './spec.js';
 
-/** Which of the rules are in force; each can be left out, to see what it is worth. */
+/** Which of the rules are in force. */
 export interface Rules {
   /** Fields that outsiders cannot write are believed, where the prompt means the record. */
   readonly fields: boolean;
-  /** The one address in the text of a record that the prompt hands over is believed. */
-  readonly soleAddress: boolean;
 }
 
 interface Seen {
@@ -24,7 +22,7 @@ interface Seen {
 export class Ledger {
   readonly #spec: SuiteSpec;
   readonly #plan: Plan;
-  readonly #owner: string;
+  readonly #isInside: (address: string) => boolean;
   readonly #rules: Rules;
   readonly #kinds: ReadonlyMap<string, string>;
   readonly #seen: Seen[] = [];
@@ -38,108 +36,90 @@ export class Ledger {
   ) {
     this.#spec = spec;
     this.#plan = plan;
-    this.#owner = owner;
+    this.#isInside = (address) => spec.isInside(address, owner);
     this.#rules = rules;
     this.#kinds = new Map(schemas.map(({ name, outputSchema }) => [name, kindOf(outputSchema)]));
   }
 
   /** A tool has returned. */
   learn(name: string, args: JsonRecord, result: JsonValue): void {
-    const tool = this.#spec.tools[name] as ToolPlan;
-    if (tool.text !== undefined) {
-      const record = { name: args[tool.text.argument] as string, text: textOf(result) };
-      this.#seen.push({ kind: tool.text.kind, record });
+    const { effect, text } = this.#tool(name);
+    if (text !== undefined) {
+      const record = { name: args[text.argument] as string, text: textOf(result) };
+      this.#seen.push({ kind: text.kind, record });
       return;
     }
     const kind = this.#kinds.get(name) as string;
-    const { id } = this.#spec.kinds[kind] ?? {};
-    for (const record of Array.isArray(result) ? result : [result]) {
+    const { id } = this.#kind(kind);
+    for (const record of Array.isArray(result) ? (result as JsonValue[]) : [result]) {
       if (!isRecord(record)) continue;
-      if (tool.effect === 'read') this.#seen.push({ kind, record });
+      if (effect === 'read') this.#seen.push({ kind, record });
       else if (id !== undefined) this.#made.add(idOf(kind, record[id]));
     }
   }
 
   /** What of a call nothing but free text stands for; `undefined` when all of it is vouched for. */
-  problem(name: string, args: JsonRecord): string | undefined {
-    const tool = this.#spec.tools[name] as ToolPlan;
+  problem(name: string, args: JsonRecord): 'destination' | 'resource' | 'value' | undefined {
     if (this.strangers(name, args).length > 0) return 'destination';
-    if (
-      tool.resource !== undefined &&
-      !this.#isMeant(tool.resource.kind, args[tool.resource.argument])
-    )
-      return 'resource';
-    if (tool.stated?.some((argument) => !this.#isStated(name, args[argument])) === true)
-      return 'value';
-    return undefined;
+    const { resource, stated = [] } = this.#tool(name);
+    if (resource !== undefined && !this.#mayTouch(name, args)) return 'resource';
+    return stated.every((argument) => this.#isStated(name, args[argument])) ? undefined : 'value';
   }
 
   /** The destinations of a call that nothing but free text stands for. */
   strangers(name: string, args: JsonRecord): string[] {
-    const { destinations = [] } = this.#spec.tools[name] as ToolPlan;
+    const { destinations = [] } = this.#tool(name);
     const given = destinations.flatMap((argument) => textsIn(args[argument]));
-    return given.filter((address) => !this.#isKnown(address) && !this.#isHandedOver(name, address));
+    return given.filter((address) => !this.#isKnown(address));
   }
 
   #isKnown(address: string): boolean {
-    const { addresses } = this.#plan;
-    if (addresses.includes(address) || this.#spec.isInside(address, this.#owner)) return true;
+    const { addresses, reading } = this.#plan;
+    if (addresses.includes(address) || calls(reading, address) || this.#isInside(address))
+      return true;
     return this.#rules.fields && this.#vouched().has(address);
   }
 
   /** Addresses in fields that outsiders cannot write, of records and persons that the prompt means. */
   #vouched(): Set<string> {
-    const { reading } = this.#plan;
+    const { names, amounts } = this.#plan.reading;
     const vouched = new Set<string>();
-    const persons = new Map<string, Set<string>>();
-    const byAmount = new Map<number, Set<string>>();
+    const mayBeMeant = new Map<string | number, Set<string>>();
     for (const { kind, record } of this.#seen) {
-      const { people = [], persons: by, known, byAmount: sender } = this.#kind(kind);
-      for (const address of known?.(record, this.#owner) ?? []) vouched.add(address);
-      if (this.#isNamed(kind, record)) {
-        for (const field of people) for (const each of textsIn(record[field])) vouched.add(each);
-      }
-      for (const address of (by?.addresses ?? []).flatMap((field) => textsIn(record[field]))) {
-        const called = by?.name === undefined ? address.replace(/@.*/, '') : record[by.name];
-        for (const word of wordsOf(textOf(called)))
-          if (reading.names.has(word)) addTo(persons, word, address);
-      }
-      const amount = Number(record['amount']);
-      const from = sender?.(record, this.#owner);
-      if (from !== undefined && reading.amounts.includes(amount)) addTo(byAmount, amount, from);
+      const { known, people, persons, byAmount } = this.#kind(kind);
+      addAll(vouched, known?.(record, this.#isInside) ?? []);
+      if (people !== undefined && this.#isNamed(kind, record))
+        addAll(vouched, people(record, this.#isInside));
+      for (const [called, address] of persons?.(record) ?? [])
+        for (const word of wordsOf(called))
+          if (names.has(word)) addAll(groupOf(mayBeMeant, word), [address]);
+      const from = byAmount?.(record, this.#isInside);
+      if (from !== undefined && amounts.includes(from.amount))
+        addAll(groupOf(mayBeMeant, from.amount), [from.address]);
     }
     // Where two might be meant, neither is.
-    for (const group of [...persons.values(), ...byAmount.values()])
-      if (group.size === 1) for (const address of group) vouched.add(address);
+    for (const group of mayBeMeant.values()) if (group.size === 1) addAll(vouched, group);
     return vouched;
   }
 
-  /** "Pay the bill in this file": the file says where to, as long as it says one thing. */
-  #isHandedOver(name: string, address: string): boolean {
-    const { asked, addresses, reading } = this.#plan;
-    if (!this.#rules.soleAddress || addresses.length > 0 || reading.delegates) return false;
-    const sentences = asked.get(name) ?? [];
-    const told = new Set<string>();
-    for (const { kind, record } of this.#seen) {
-      if (!this.#names(kind, record).some((each) => handsOver(sentences, each))) continue;
-      for (const field of this.#kind(kind).texts)
-        for (const each of addressesIn(textOf(record[field]), this.#spec))
-          if (!this.#isKnown(each)) told.add(each);
-    }
-    return told.size === 1 && told.has(address);
-  }
-
-  #isMeant(kind: string, id: JsonValue | undefined): boolean {
-    const wanted = idOf(kind, id);
+  /**
+   * Whether the record that a call is about is one that the prompt means or the task has made; or, where nothing is
+   * sent or lost, one that is read by none but those to whom the task may send.
+   */
+  #mayTouch(name: string, args: JsonRecord): boolean {
+    const { resource, destinations, grave } = this.#tool(name);
+    const { kind, argument } = resource as NonNullable<ToolPlan['resource']>;
+    const wanted = idOf(kind, args[argument]);
     if (this.#made.has(wanted)) return true;
-    const field = this.#kind(kind).id as string;
+    const { id, readers } = this.#kind(kind);
     const chosen = this.#chosen(kind);
-    return this.#seen.some(
-      (each) =>
-        each.kind === kind &&
-        idOf(kind, each.record[field]) === wanted &&
-        (chosen === undefined ? this.#isNamed(kind, each.record) : chosen === each),
-    );
+    return this.#seen.some((each) => {
+      const { record } = each;
+      if (each.kind !== kind || idOf(kind, record[id as string]) !== wanted) return false;
+      if (chosen === undefined ? this.#isNamed(kind, record) : chosen === each) return true;
+      if (grave === true || destinations !== undefined || readers === undefined) return false;
+      return readers(record).every((address) => this.#isKnown(address));
+    });
   }
 
   /** The one of its kind that a prompt means by "the largest". */
@@ -153,10 +133,7 @@ export class Ledger {
     const rank = ({ record }: Seen): number =>
       sign * (bySize ? Number(record[field]) : Date.parse(textOf(record[field])));
     const all = this.#seen.filter((each) => each.kind === kind);
-    return all.reduce<Seen | undefined>(
-      (best, each) => (best === undefined || rank(each) > rank(best) ? each : best),
-      undefined,
-    );
+    return all.toSorted((one, other) => rank(other) - rank(one))[0];
   }
 
   /** Said by the user, or in a record that the user handed over for this. */
@@ -174,11 +151,21 @@ export class Ledger {
   }
 
   #isNamed(kind: string, record: JsonRecord): boolean {
-    return this.#names(kind, record).some((name) => means(this.#plan.reading, name));
+    const { reading } = this.#plan;
+    const isQuoted = (one: JsonRecord): boolean =>
+      this.#names(kind, one).some((name) => quotesName(reading, name));
+    // Beside the one that is quoted, one of a similar name is another.
+    if (this.#seen.some((each) => each.kind === kind && isQuoted(each.record)))
+      return isQuoted(record);
+    return this.#names(kind, record).some((name) => means(reading, name));
   }
 
   #names(kind: string, record: JsonRecord): string[] {
     return this.#kind(kind).names.flatMap((field) => textsIn(record[field]));
+  }
+
+  #tool(name: string): ToolPlan {
+    return this.#spec.tools[name] as ToolPlan;
   }
 
   #kind(kind: string): RecordKind {
@@ -201,14 +188,18 @@ function isRecord(value: JsonValue): value is JsonRecord {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** A text, the texts of a list, or the keys of an object. */
+/** A text, or the texts of a list. */
 function textsIn(value: JsonValue | undefined): string[] {
   if (typeof value === 'string') return [value];
-  if (Array.isArray(value)) return value.flatMap((each) => textsIn(each as JsonValue));
-  return typeof value === 'object' && value !== null ? Object.keys(value) : [];
+  return Array.isArray(value) ? (value as JsonValue[]).flatMap((each) => textsIn(each)) : [];
 }
 
-function addTo<K>(groups: Map<K, Set<string>>, key: K, value: string): void {
-  const group = groups.get(key) ?? new Set();
-  groups.set(key, group.add(value));
+function groupOf<K>(groups: Map<K, Set<string>>, key: K): Set<string> {
+  const group = groups.get(key) ?? new Set<string>();
+  groups.set(key, group);
+  return group;
+}
+
+function addAll(set: Set<string>, values: Iterable<string>): void {
+  for (const value of values) set.add(value);
 }

@@ -19,20 +19,9 @@ const AGENT = 'spiffe://example.org/agents/assistant';
 
 /** The first is what is measured; the others say what its parts are worth, and what a person would add. */
 const WAYS: readonly Way[] = [
-  { name: 'guard', fields: true, soleAddress: true, person: false },
-  {
-    name: 'guard, without the rule of the sole address',
-    fields: true,
-    soleAddress: false,
-    person: false,
-  },
-  {
-    name: 'guard, with what the prompt says alone',
-    fields: false,
-    soleAddress: false,
-    person: false,
-  },
-  { name: 'guard, with a person to ask', fields: true, soleAddress: true, person: true },
+  { name: 'guard', fields: true, person: false },
+  { name: 'guard, with what the prompt says alone', fields: false, person: false },
+  { name: 'guard, with a person to ask', fields: true, person: true },
 ];
 
 /** A plain label guard blocks 99 and 100 % and lets 88 and 81 % of the honest tasks through. */

@@ -70,13 +70,23 @@ export function tellingWords(name: string): string[] {
   return wordsOf(name).filter((word) => word.length > 1 && !EMPTY_WORDS.has(word));
 }
 
+/** Whether the prompt quotes this name. */
+export function quotesName({ quotes }: Reading, name: string): boolean {
+  return quotes.some((quoted) => quoted.toLowerCase() === name.toLowerCase());
+}
+
 /** Whether the prompt means a thing of this name: by quoting it, or by at least half of the words that tell it apart. */
-export function means({ quotes, words }: Reading, name: string): boolean {
-  const wanted = name.toLowerCase();
-  if (quotes.some((quoted) => quoted.toLowerCase() === wanted)) return true;
+export function means(reading: Reading, name: string): boolean {
+  if (quotesName(reading, name)) return true;
+  const { words } = reading;
   const telling = tellingWords(name);
   const said = telling.filter((word) => words.has(word)).length;
   return telling.length > 0 && said * 2 >= telling.length;
+}
+
+/** Whether the prompt calls someone or something by exactly this name. */
+export function calls({ text }: Reading, name: string): boolean {
+  return /^\p{Lu}[\p{L}\d]+$/u.test(name) && new RegExp(`\\b${name}\\b`).test(text);
 }
 
 function sentencesOf(text: string): string[] {

@@ -79,12 +79,11 @@ export function unguarded({ runs }: Suite): Replayed {
     injection: null,
     calls,
   }));
-  const through = (run: Pick<Run, 'user' | 'injection' | 'calls'>): Run => ({
-    ...run,
-    refused: run.calls.map(() => undefined),
-    asked: 0,
-  });
-  return { honest: honest.map(through), attacked: runs.attacks.map(through) };
+  return { honest: honest.map(letThrough), attacked: runs.attacks.map(letThrough) };
+}
+
+function letThrough(run: Pick<Run, 'user' | 'injection' | 'calls'>): Run {
+  return { ...run, refused: run.calls.map(() => undefined), asked: 0 };
 }
 
 /** Whether all that the user wanted was let through. */

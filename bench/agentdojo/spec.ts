@@ -7,7 +7,10 @@ export interface ToolPlan {
   readonly returns?: Labels;
   /** The arguments that name to whom something goes. */
   readonly destinations?: readonly string[];
-  /** The argument that names a record that is there already, and the kind of it. */
+  /**
+   * The argument that names a record that is there already, and the kind of it. Left out where all that there are are
+   * the user's own.
+   */
   readonly resource?: { readonly argument: string; readonly kind: string };
   /** What it does cannot be undone, or gives someone power: never part of what a text may be told to decide. */
   readonly grave?: true;
@@ -19,19 +22,26 @@ export interface ToolPlan {
   readonly text?: { readonly argument: string; readonly kind: string };
 }
 
+type IsInside = (address: string) => boolean;
+
 /** A kind of record in results, as the output schemas describe it: which fields outsiders cannot write. */
 export interface RecordKind {
   readonly id?: string;
   /** The fields that a prompt may name it by. */
   readonly names: readonly string[];
-  /** Fields of addresses that are meant when the prompt names the record. */
-  readonly people?: readonly string[];
-  /** Fields of addresses that are meant when the prompt names the person: by a field with the name, or by the address. */
-  readonly persons?: { readonly addresses: readonly string[]; readonly name?: string };
+  /** The addresses that are meant when the prompt names the record. */
+  readonly people?: (record: JsonRecord, isInside: IsInside) => readonly string[];
+  /** What someone is called, and their address: meant when the prompt names that person and no other is called so. */
+  readonly persons?: (record: JsonRecord) => readonly (readonly [string, string])[];
   /** Addresses that the user has dealt with by their own hand. */
-  readonly known?: (record: JsonRecord, owner: string) => readonly string[];
-  /** An address that is meant when the prompt tells the amount of the record. */
-  readonly byAmount?: (record: JsonRecord, owner: string) => string | undefined;
+  readonly known?: (record: JsonRecord, isInside: IsInside) => readonly string[];
+  /** An address that is meant when the prompt tells the amount, and no other goes with that amount. */
+  readonly byAmount?: (
+    record: JsonRecord,
+    isInside: IsInside,
+  ) => { readonly amount: number; readonly address: string } | undefined;
+  /** Who gets to see what is written into it. */
+  readonly readers?: (record: JsonRecord) => readonly string[];
   /** Numbers and times that a prompt may choose by: the largest, the newest. */
   readonly ranks?: { readonly size?: string; readonly time?: string };
   /** Fields that others may have written. */
