@@ -22,6 +22,7 @@ const PARTS = [
   ['files', /^sources\/files\//],
   ['http', /^bindings\/http\//],
   ['agent', /^agent\//],
+  ['authority', /^integrations\/authority\//],
   ['mcp', /^integrations\/mcp\//],
   ['testing', /^(?:testing|cli)\//],
 ];

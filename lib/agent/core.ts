@@ -4,6 +4,7 @@ import type { Clock } from '../internal/clock.js';
 import type { Logger } from '../log.js';
 import type { Approver } from './approval/approver.js';
 import type { CallRef } from './audit/events.js';
+import type { TaskCredentials } from './credential/credentials.js';
 import type { PolicyEngine } from './policy/engine.js';
 import type { Recorder } from './recorder.js';
 import type { TaskCore } from './task-core.js';
@@ -19,6 +20,8 @@ export interface GuardCore {
   readonly policyTimeoutMs: number;
   readonly approver: Approver | undefined;
   readonly approvalTimeoutMs: number;
+  /** Where the credentials of tasks come from; `undefined` where they have none. */
+  readonly credentials: TaskCredentials | undefined;
   readonly recorder: Recorder;
   readonly startSpan: StartSpan;
   readonly evaluateOnly: boolean;

@@ -7,6 +7,7 @@ import type { Approver } from './approval/approver.js';
 import type { AuditLog } from './audit/log.js';
 import type { CallContext } from './call.js';
 import type { GuardCore } from './core.js';
+import type { TaskCredentials } from './credential/credentials.js';
 import { LocalGuard } from './local-guard.js';
 import { checkMembers, optionError } from './options.js';
 import type { PolicyEngine } from './policy/engine.js';
@@ -34,6 +35,8 @@ export interface GuardOptions {
    * and answers with internal data that is not trusted.
    */
   readonly origins?: Origins;
+  /** Where tasks that ask for one get an SVID of their own from. Default: there is none to be had. */
+  readonly credentials?: TaskCredentials;
   /** Whom to ask where a policy wants an approval. Default: no one, so that such calls are refused. */
   readonly approver?: Approver;
   /**
@@ -82,7 +85,8 @@ export interface Guard {
    * Starts a task that goes on until it is ended, by its owner or by its time. The first task of a guard seals it.
    *
    * @throws SpiffeError `ERR_SPIFFE_OPTION_INVALID`, `ERR_SPIFFE_TASK_NESTED`, `ERR_SPIFFE_POLICY_INVALID` when the
-   * policies do not fit the tools, `ERR_SPIFFE_AUDIT_UNAVAILABLE`, and what `identity.x509.svid()` throws.
+   * policies do not fit the tools, `ERR_SPIFFE_AUDIT_UNAVAILABLE`, `ERR_SPIFFE_CREDENTIAL_DENIED` and
+   * `ERR_SPIFFE_CREDENTIAL_UNAVAILABLE` when its credential is not to be had, and what `identity.x509.svid()` throws.
    */
   startTask(options: TaskOptions): Promise<Task>;
   /** The tools, as they are described at this moment. */
@@ -100,6 +104,7 @@ const MEMBERS = [
   'audit',
   'fetch',
   'origins',
+  'credentials',
   'approver',
   'evaluateOnly',
   'policyTimeoutMs',
@@ -119,7 +124,7 @@ export function createGuard(options: GuardOptions): Promise<Guard> {
 /** The same, with the clock in the caller's hand. */
 export async function createGuardWith(options: GuardOptions, clock: Clock): Promise<Guard> {
   checkMembers('the options of a guard', options, MEMBERS);
-  const { identity, policy, audit, fetch, approver, evaluateOnly = false } = options;
+  const { identity, policy, audit, fetch, credentials, approver, evaluateOnly = false } = options;
   for (const [name, part] of Object.entries({ identity, policy, audit })) {
     if (typeof part !== 'object' || part === null)
       throw optionError('the options of a guard', `${name} is missing`);
@@ -128,6 +133,14 @@ export async function createGuardWith(options: GuardOptions, clock: Clock): Prom
     throw optionError(
       'evaluateOnly of a guard',
       `${quote(evaluateOnly)} is neither true nor false`,
+    );
+  if (
+    credentials !== undefined &&
+    typeof (credentials as Partial<TaskCredentials>).issue !== 'function'
+  )
+    throw optionError(
+      'the credentials of a guard',
+      'they have no issue; give taskCredentials({ … })',
     );
   const policyTimeoutMs = checkDuration('policyTimeoutMs', options.policyTimeoutMs ?? 1_000);
   const approvalTimeoutMs = checkDuration(
@@ -146,6 +159,7 @@ export async function createGuardWith(options: GuardOptions, clock: Clock): Prom
     policyTimeoutMs,
     approver,
     approvalTimeoutMs,
+    credentials,
     recorder: new Recorder(audit, clock, agent, evaluateOnly),
     startSpan,
     evaluateOnly,

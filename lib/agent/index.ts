@@ -60,6 +60,12 @@ export {
   wildcard,
 } from './constraint/build.js';
 export { Constraint, check } from './constraint/constraint.js';
+export {
+  type TaskCredentialRequest,
+  type TaskCredentials,
+  type TaskCredentialsOptions,
+  taskCredentials,
+} from './credential/credentials.js';
 export { DeniedError } from './denied.js';
 export type { ToolAnnotations } from './flow/annotations.js';
 export type { Confidentiality, Integrity, Labels } from './flow/labels.js';

@@ -5,6 +5,8 @@ import { quote } from '../internal/quote.js';
 import type { AuditLog } from './audit/log.js';
 import { guardedCall, type ToolFunction } from './call.js';
 import { current, type GuardCore } from './core.js';
+import type { TaskCredentials } from './credential/credentials.js';
+import { TaskCredential } from './credential/task-credential.js';
 import type { Guard, GuardedTool } from './guard.js';
 import { watchIdentity } from './identity-watch.js';
 import { checkFunction, optionError } from './options.js';
@@ -113,6 +115,9 @@ export class LocalGuard implements Guard {
     if (this.#closed !== undefined)
       throw new SpiffeError('ERR_SPIFFE_TASK_ENDED', 'cannot start a task: the guard is closed');
     const plan = parseTask(options, this.#tools);
+    const { credentials } = this.#core;
+    if (plan.credential !== undefined && credentials === undefined)
+      throw optionError('the options of a task: credential', 'the guard was given no credentials');
     plan.signal?.throwIfAborted();
     this.#prepared ??= this.#seal();
     await this.#prepared;
@@ -122,6 +127,8 @@ export class LocalGuard implements Guard {
     this.#tasks.set(core, task);
     try {
       await this.#recordStart(core);
+      if (plan.credential !== undefined && credentials !== undefined)
+        await certify(core, credentials);
       const ended = core.ended();
       if (ended !== undefined) throw ended;
     } catch (error) {
@@ -174,6 +181,16 @@ export class LocalGuard implements Guard {
     await this.#core.policy.close?.();
     await this.#audit.close();
     for (const result of results) if (result.status === 'rejected') throw result.reason;
+  }
+}
+
+/** Gets the task its credential; the record of the task is not closed before that of the credential is written. */
+async function certify(core: TaskCore, credentials: TaskCredentials): Promise<void> {
+  core.enter();
+  try {
+    core.credential = await TaskCredential.open(core, credentials);
+  } finally {
+    core.leave();
   }
 }
 

@@ -7,6 +7,7 @@ import type { Budget } from './budget.js';
 import { BusyTime } from './busy-time.js';
 import type { ArgumentRules } from './constraint/arguments.js';
 import type { GuardCore } from './core.js';
+import type { TaskCredential } from './credential/task-credential.js';
 import { DeniedError } from './denied.js';
 import { Flow } from './flow/flow.js';
 import type { TaskKey } from './task-key.js';
@@ -45,6 +46,8 @@ export class TaskCore {
   readonly signal: AbortSignal;
   /** Tokens that were fetched for it, by audience. */
   readonly tokens: Map<string, JwtSvid> = new Map<string, JwtSvid>();
+  /** Its own SVID, once that is on record. */
+  credential: TaskCredential | undefined;
   state: TaskState = 'open';
   calls = 0;
   denied = 0;
@@ -224,6 +227,7 @@ export class TaskCore {
     for (const stop of this.#waiting) stop(this.#error);
     this.#controller.abort(this.#error);
     this.key.destroy();
+    this.credential?.close();
     return this.#closed;
   }
 
@@ -252,6 +256,12 @@ export class TaskCore {
     for (const reference of audiences) {
       const credential = { operation: 'dropped', credential: 'jwt-svid', reference } as const;
       await recorder.append({ kind: 'credential', task, ...credential });
+    }
+    const own = this.credential;
+    if (own !== undefined) {
+      // It may have come while the task ended.
+      own.close();
+      await recorder.append({ kind: 'credential', task, operation: 'dropped', ...own.name });
     }
     const { calls, denied, bytesOut } = this;
     await recorder.append({

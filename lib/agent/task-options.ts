@@ -29,6 +29,11 @@ export interface TaskOptions {
   readonly endUser?: string;
   /** What policies are to know about the business at hand. */
   readonly business?: JsonRecord;
+  /**
+   * `svid`: the task is a workload of its own, whose ID is that of the agent with `/task/` and the id of the task behind
+   * it, and `task.identity` is its identity. The guard must have been given `credentials`. Default: it has none.
+   */
+  readonly credential?: 'svid';
   /** Ends the task when it aborts. */
   readonly signal?: AbortSignal;
 }
@@ -43,6 +48,7 @@ export interface TaskPlan {
   readonly labels: Labels;
   readonly endUser: string | undefined;
   readonly business: JsonRecord;
+  readonly credential: 'svid' | undefined;
   readonly signal: AbortSignal | undefined;
 }
 
@@ -55,6 +61,7 @@ const MEMBERS = [
   'labels',
   'endUser',
   'business',
+  'credential',
   'signal',
 ];
 const NOTHING_READ: Labels = Object.freeze({ confidentiality: 'public', integrity: 'trusted' });
@@ -63,7 +70,16 @@ const NOTHING_READ: Labels = Object.freeze({ confidentiality: 'public', integrit
 export function parseTask(options: TaskOptions, tools: ReadonlyMap<string, Tool>): TaskPlan {
   const what = 'the options of a task';
   checkMembers(what, options, MEMBERS);
-  const { clearance = 'confidential', labels = {}, endUser, business = {}, signal } = options;
+  const {
+    clearance = 'confidential',
+    labels = {},
+    endUser,
+    business = {},
+    credential,
+    signal,
+  } = options;
+  if (credential !== undefined && credential !== 'svid')
+    throw optionError(`${what}: credential`, `${quote(credential)} is not svid`);
   checkMembers(`${what}: tools`, options.tools, Object.keys(options.tools ?? {}));
   const rules = new Map<string, ArgumentRules>();
   for (const [name, constraints] of Object.entries(options.tools)) {
@@ -79,6 +95,7 @@ export function parseTask(options: TaskOptions, tools: ReadonlyMap<string, Tool>
     labels: checkLabels(`${what}: labels`, labels, NOTHING_READ),
     endUser: endUser === undefined ? undefined : checkText(`${what}: endUser`, endUser),
     business: checkJson(`${what}: business`, business),
+    credential,
     signal,
   });
 }

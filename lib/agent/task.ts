@@ -1,6 +1,6 @@
 import { SpiffeError } from '../errors.js';
 import type { JwtSvid } from '../identity/jwt/svid.js';
-import type { BoundFetch, JwtFetchOptions } from '../identity/source.js';
+import type { BoundFetch, Identity, JwtFetchOptions } from '../identity/source.js';
 import { current } from './core.js';
 import type { Confidentiality, Labels } from './flow/labels.js';
 import { checkText, optionError } from './options.js';
@@ -45,6 +45,18 @@ export class Task {
 
   get state(): TaskState {
     return this.#core.state;
+  }
+
+  /**
+   * Who the task is, where it was started with `credential: 'svid'`: an identity like any other, for `createFetch`,
+   * `createServer` and all that takes one. It is closed at the end of the task, and its connections close with it.
+   *
+   * @throws SpiffeError `ERR_SPIFFE_OPTION_INVALID` when the task has no credential of its own.
+   */
+  get identity(): Identity {
+    const { credential } = this.#core;
+    if (credential !== undefined) return credential.identity;
+    throw optionError('the identity of a task', "it was started without credential: 'svid'");
   }
 
   /** When it ends by itself; an obligation of a policy may have brought that nearer. */

@@ -1,6 +1,10 @@
 import { SpiffeError } from '../errors.js';
 import { SpiffeId } from '../identity/spiffe-id.js';
 import type { TrustDomain } from '../identity/trust-domain.js';
+import {
+  type CertificateRequest,
+  readCertificateRequest,
+} from '../identity/x509/certificate-request.js';
 import { quote } from '../internal/quote.js';
 
 const DAY_MS = 24 * 3600_000;
@@ -49,6 +53,19 @@ export function checkClaims(
     'ERR_SPIFFE_OPTION_INVALID',
     `cannot issue a JWT-SVID with ${own} among its further claims: the CA sets that one`,
   );
+}
+
+/** A PKCS#10 request for one SPIFFE ID. */
+export function readRequest(csr: Uint8Array): CertificateRequest {
+  try {
+    return readCertificateRequest(csr);
+  } catch (cause) {
+    throw new SpiffeError(
+      'ERR_SPIFFE_OPTION_INVALID',
+      `cannot issue an SVID for this certificate request: ${(cause as Error).message}`,
+      { cause },
+    );
+  }
 }
 
 /** A life in milliseconds. */

@@ -1,4 +1,4 @@
-import { createPublicKey } from 'node:crypto';
+import { createPublicKey, type KeyObject } from 'node:crypto';
 import { JwtBundle } from '../identity/jwt/bundle.js';
 import { JwtSvid } from '../identity/jwt/svid.js';
 import type { SpiffeId } from '../identity/spiffe-id.js';
@@ -6,7 +6,7 @@ import { TrustDomain } from '../identity/trust-domain.js';
 import { X509Bundle } from '../identity/x509/bundle.js';
 import { X509Svid } from '../identity/x509/svid.js';
 import { type Authority, createAuthority, leafFields } from './authority.js';
-import { checkAudience, checkClaims, checkSubject, checkTtl } from './ca-input.js';
+import { checkAudience, checkClaims, checkSubject, checkTtl, readRequest } from './ca-input.js';
 import { writeCertificate } from './certificate.js';
 import { JwtAuthority, type JwtSigningAlgorithm } from './jwt-authority.js';
 import { type KeyType, makeKey } from './keys.js';
@@ -65,6 +65,13 @@ export class IssuedSvid {
   get key(): Uint8Array {
     return this.#key;
   }
+}
+
+/** A leaf, the intermediate behind it if there is one, and while the leaf is valid. */
+interface Issued {
+  readonly chain: readonly Uint8Array[];
+  readonly notBefore: Date;
+  readonly notAfter: Date;
 }
 
 interface Issuer {
@@ -155,23 +162,21 @@ export class TestCa {
    * domain, has no path (X509-SVID 3.1), or the life is out of bounds.
    */
   issueDer(id: SpiffeId | string, options: IssueOptions = {}): IssuedSvid {
-    const subject = checkSubject(id, this.trustDomain);
-    const { signer, root } = this.#issuer;
     const key = makeKey(this.#options.keyType);
-    const fields = leafFields(signer, {
-      id: subject,
-      publicKey: createPublicKey(key),
-      now: this.#options.now(),
-      ttlMs: options.ttlMs === undefined ? this.#options.ttlMs : checkTtl(options.ttlMs),
-      dnsNames: options.dnsNames ?? [],
-    });
-    const leaf = writeCertificate(fields);
-    return new IssuedSvid(
-      signer === root ? leaf : Buffer.concat([leaf, signer.certificate]),
-      key.export({ type: 'pkcs8', format: 'der' }),
-      fields.notBefore,
-      fields.notAfter,
-    );
+    const { chain, notBefore, notAfter } = this.#issue(id, createPublicKey(key), options);
+    const pkcs8 = key.export({ type: 'pkcs8', format: 'der' });
+    return new IssuedSvid(Buffer.concat(chain), pkcs8, notBefore, notAfter);
+  }
+
+  /**
+   * Issues an SVID for the key and the ID of a PKCS#10 request, whoever it is from: DER certificates, the leaf first.
+   *
+   * @throws SpiffeError `ERR_SPIFFE_OPTION_INVALID` when the request asks for more than one ID, or is signed by another
+   * key than the one it holds; and as {@link TestCa.issueDer} does.
+   */
+  mint(csr: Uint8Array, options: { readonly ttlMs?: number } = {}): readonly Uint8Array[] {
+    const { uri, publicKey } = readRequest(csr);
+    return this.#issue(uri, publicKey, options).chain;
   }
 
   /**
@@ -212,6 +217,21 @@ export class TestCa {
     const now = this.#options.now();
     const old = (options.keepOld ?? true) ? this.#authorities : [];
     this.#authorities = [this.#issuer.root, ...old.filter(({ notAfter }) => notAfter > now)];
+  }
+
+  #issue(id: SpiffeId | string, publicKey: KeyObject, options: IssueOptions): Issued {
+    const subject = checkSubject(id, this.trustDomain);
+    const { signer, root } = this.#issuer;
+    const fields = leafFields(signer, {
+      id: subject,
+      publicKey,
+      now: this.#options.now(),
+      ttlMs: options.ttlMs === undefined ? this.#options.ttlMs : checkTtl(options.ttlMs),
+      dnsNames: options.dnsNames ?? [],
+    });
+    const leaf = writeCertificate(fields);
+    const { notBefore, notAfter } = fields;
+    return { chain: signer === root ? [leaf] : [leaf, signer.certificate], notBefore, notAfter };
   }
 
   get #jwtKeys(): readonly [JwtAuthority, ...JwtAuthority[]] {

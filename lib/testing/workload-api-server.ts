@@ -216,6 +216,18 @@ export class WorkloadApiServer {
     this.#changed('trust domain unfederated');
   }
 
+  /**
+   * Signs an SVID for the key and the ID of a PKCS#10 request, as SPIRE's server does for those who may. Its socket offers
+   * the same, as `spire.api.server.svid.v1.SVID/MintX509SVID`: whoever can reach it may mint any ID of the trust domain.
+   *
+   * @param options - `ttlMs`: its life; by default that of the server.
+   * @returns DER certificates, the leaf first.
+   * @throws SpiffeError as {@link TestCa.mint} does.
+   */
+  mint(csr: Uint8Array, options: { readonly ttlMs?: number } = {}): readonly Uint8Array[] {
+    return this.ca.mint(csr, options);
+  }
+
   /** Sends the state to every open stream once more, though nothing has changed. */
   resend(): void {
     this.#assertOpen();

@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto';
 import type {
   Metadata,
   Server,
@@ -7,6 +8,11 @@ import type {
 } from '@grpc/grpc-js';
 import type { Clock } from '../internal/clock.js';
 import type { Logger } from '../log.js';
+import {
+  MINT_X509_SVID,
+  type MintX509SvidRequest,
+  type MintX509SvidResponse,
+} from '../sources/spire/proto.js';
 import {
   FETCH_JWT_BUNDLES,
   FETCH_JWT_SVID,
@@ -50,6 +56,7 @@ export class WorkloadApiService {
   readonly jwtBundles: MessageStream<JwtBundlesResponse>;
   readonly jwtSvids: UnaryRpc<JwtSvidRequest, JwtSvidResponse>;
   readonly validation: UnaryRpc<ValidateJwtSvidRequest, ValidateJwtSvidResponse>;
+  readonly minting: UnaryRpc<MintX509SvidRequest, MintX509SvidResponse>;
   /** How long an answer, or the first message of a new stream, is held back. */
   delayMs = 0;
   #failure: CallStatus | undefined;
@@ -68,6 +75,7 @@ export class WorkloadApiService {
       (request) => issueTokens(issuer, request),
       environment,
     );
+    this.minting = new UnaryRpc(MINT_X509_SVID, (request) => mint(issuer, request), environment);
     this.validation = new UnaryRpc(
       VALIDATE_JWT_SVID,
       (request) => validateToken(issuer, request, clock),
@@ -78,9 +86,13 @@ export class WorkloadApiService {
   addTo(server: Server): void {
     const definition: Record<string, ServiceDefinition[string]> = {};
     const handlers: UntypedServiceImplementation = {};
-    const add = (method: string, responseStream: boolean): void => {
+    const add = (
+      method: string,
+      responseStream: boolean,
+      path = `/SpiffeWorkloadAPI/${method}`,
+    ): void => {
       definition[method] = {
-        path: `/SpiffeWorkloadAPI/${method}`,
+        path,
         requestStream: false,
         responseStream,
         requestDeserialize: asBytes,
@@ -102,11 +114,12 @@ export class WorkloadApiService {
     stream('FetchJWTBundles', (call) => this.jwtBundles.accept(call, this.delayMs));
     for (const method of NOT_SERVED_STREAMS)
       stream(method, (call) => call.emit('error', NOT_SERVED));
-    for (const [method, rpc] of [
-      ['FetchJWTSVID', this.jwtSvids],
-      ['ValidateJWTSVID', this.validation],
+    for (const [method, rpc, path] of [
+      ['FetchJWTSVID', this.jwtSvids, FETCH_JWT_SVID.path],
+      ['ValidateJWTSVID', this.validation, VALIDATE_JWT_SVID.path],
+      ['MintX509SVID', this.minting, MINT_X509_SVID.path],
     ] as const) {
-      add(method, false);
+      add(method, false, path);
       handlers[method] = (call: UnaryCall, callback: sendUnaryData<Uint8Array>) => {
         const refusal = this.#receive(method, call);
         if (refusal === undefined) rpc.accept(call, callback, this.delayMs);
@@ -128,7 +141,8 @@ export class WorkloadApiService {
   heal(): void {
     this.delayMs = 0;
     this.#failures = 0;
-    for (const { messages } of [...this.#streams, this.jwtSvids, this.validation]) messages.heal();
+    for (const { messages } of [...this.#streams, this.jwtSvids, this.validation, this.minting])
+      messages.heal();
   }
 
   push(always: boolean): void {
@@ -168,6 +182,13 @@ export class WorkloadApiService {
     this.#failures -= 1;
     return this.#failure;
   }
+}
+
+/** What SPIRE's server would answer, were every caller allowed to mint; and only a request for one ID. */
+function mint(issuer: Issuer, { csr, ttl }: MintX509SvidRequest): Promise<MintX509SvidResponse> {
+  const certChain = issuer.ca.mint(csr, ttl === 0 ? {} : { ttlMs: ttl * 1000 });
+  const { validTo } = new X509Certificate(certChain[0] as Uint8Array);
+  return Promise.resolve({ svid: { certChain, expiresAt: Date.parse(validTo) / 1000 } });
 }
 
 function asBytes(bytes: Uint8Array): Buffer {

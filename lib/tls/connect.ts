@@ -1,4 +1,4 @@
-import { isIP } from 'node:net';
+import { isIP, type Socket } from 'node:net';
 import { type ConnectionOptions, type TLSSocket, connect as tlsConnect } from 'node:tls';
 import { SpiffeError } from '../errors.js';
 import { capturePeer } from '../identity/peer.js';
@@ -18,6 +18,8 @@ export interface DialOptions {
   readonly alpn?: readonly string[];
   /** For TCP and TLS together, in milliseconds. Default: 10 000. */
   readonly timeoutMs?: number;
+  /** A connection that is open already, to speak TLS on. Default: one is made to `host` and `port`. */
+  readonly transport?: Socket;
   /** Ends the attempt, which then rejects with the signal's reason; the connection itself lives on its own. */
   readonly signal?: AbortSignal;
 }
@@ -86,11 +88,12 @@ export function placeOf({ host, port }: DialOptions): string {
 
 /** Begins a connection. To be given to {@link verified} in the same turn. */
 export function dial(options: DialOptions, tls: ConnectionOptions): TLSSocket {
-  const { host, port, alpn } = options;
+  const { host, port, alpn, transport } = options;
   const socket = tlsConnect({
     host,
     port,
     ...(isIP(host) === 0 ? { servername: host } : {}),
+    ...(transport === undefined ? {} : { socket: transport }),
     ...(alpn === undefined ? {} : { ALPNProtocols: [...alpn] }),
     ...tls,
   });
@@ -114,7 +117,7 @@ export function verified(
 ): Promise<TLSSocket> {
   const { timeoutMs = DEFAULT_CONNECT_TIMEOUT_MS, signal } = attempt;
   return new Promise((resolve, reject) => {
-    let reached = false;
+    let reached = attempt.transport !== undefined;
     const settle = (done: () => void): void => {
       clearTimeout(timer);
       signal?.removeEventListener('abort', onAbort);

@@ -187,15 +187,21 @@ export interface ApprovalEvent extends EventBase {
   readonly approver?: string;
 }
 
-/** A credential was made for a task, or dropped with it. */
+/** A credential was made for a task, renewed, refused, or dropped with it. */
 export interface CredentialEvent extends EventBase {
   readonly kind: 'credential';
   readonly task: TaskRef;
-  readonly operation: 'issued' | 'dropped';
-  /** What it is: a task key, a JWT-SVID, a grant. */
+  readonly operation: 'issued' | 'renewed' | 'refused' | 'dropped';
+  /** What it is: a task key, an X.509-SVID, a JWT-SVID, a grant. */
   readonly credential: string;
-  /** Names it without being it: a thumbprint, a token's `jti`, an audience. */
+  /** Names it without being it: a serial number, a thumbprint, a token's `jti`, an audience. */
   readonly reference: string;
+  /** The SPIFFE ID that it certifies, where it does. */
+  readonly subject?: string;
+  /** Milliseconds since 1970. */
+  readonly expiresAt?: number;
+  /** Why it was refused. */
+  readonly reason?: string;
 }
 
 /** The X.509-SVID of the process was replaced. */

@@ -83,17 +83,30 @@ function taskEnd(event: TaskEndEvent): Parts {
   };
 }
 
+const CREDENTIAL_ACTIVITIES: Readonly<Record<CredentialEvent['operation'], ocsf.Activity>> = {
+  issued: ocsf.CREATE,
+  renewed: ocsf.UPDATE,
+  refused: ocsf.CREATE,
+  dropped: ocsf.DELETE,
+};
+
 function credential(event: CredentialEvent): Parts {
-  const issued = event.operation === 'issued';
+  const refused = event.operation === 'refused';
   return {
     base: common(event),
-    activity: issued ? ocsf.CREATE : ocsf.DELETE,
+    activity: CREDENTIAL_ACTIVITIES[event.operation],
     operation: `credential/${event.operation}`,
     message: `${event.credential} ${event.operation}`,
-    verdict: ocsf.LOGGED,
+    verdict: refused ? ocsf.BLOCKED : ocsf.LOGGED,
+    outcome: refused ? ocsf.failure(undefined, event.reason) : undefined,
     resources: [resource('credential', event.reference)],
     unmapped: {
-      credential: { reference: event.reference, type: event.credential },
+      credential: {
+        expires_at: event.expiresAt,
+        reference: event.reference,
+        subject: event.subject,
+        type: event.credential,
+      },
       evaluate_only: event.evaluateOnly,
     },
   };

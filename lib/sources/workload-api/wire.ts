@@ -145,6 +145,19 @@ export function binary(number: number): Field<Uint8Array> {
   };
 }
 
+/** An int32 or int64 that is not negative and no larger than a number holds. */
+export function count(number: number): Field<number> {
+  return {
+    number,
+    wireType: VARINT,
+    absent: () => 0,
+    read: (reader) => Number(reader.uint64()),
+    write: (writer, value, always) => {
+      if (always || value !== 0) writer.uint32((number << 3) | VARINT).uint64(value);
+    },
+  };
+}
+
 export function texts(number: number): Field<string[]> {
   return repeated(number, readText, (writer, value) => writer.string(value));
 }
