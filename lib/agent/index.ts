@@ -70,6 +70,7 @@ export { DeniedError } from './denied.js';
 export type { ToolAnnotations } from './flow/annotations.js';
 export type { Confidentiality, Integrity, Labels } from './flow/labels.js';
 export type { Sink } from './flow/sink.js';
+export { GrantError } from './grant/grant-error.js';
 export { createGuard, type Guard, type GuardedTool, type GuardOptions } from './guard.js';
 export { type CedarPolicy, type CedarPolicyOptions, cedarPolicy } from './policy/cedar.js';
 export type { PolicyEngine } from './policy/engine.js';

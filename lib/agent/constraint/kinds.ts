@@ -13,6 +13,8 @@ export const WELL_FORMED = '';
 export interface Kind {
   /** The members it defines. */
   readonly members: readonly string[];
+  /** Whether it is one of ours that no token carries. */
+  readonly local?: true;
   /** What is wrong with its members, or {@link WELL_FORMED}. */
   readonly problem: (members: JsonRecord) => string;
   /** Makes the check, once; the members are well-formed. `clause` compiles a constraint within. */
@@ -133,6 +135,7 @@ function textual(
 ): Kind {
   return {
     members: ['base'],
+    local: true,
     problem: ({ base }) => (typeof base === 'string' ? problem(base) : 'its base is text'),
     compile: ({ base }) => {
       const isUnder = under(base as string);
