@@ -60,10 +60,18 @@ async function servesTheEntries(spire) {
   return wanted.every((id) => served.has(id));
 }
 
+/**
+ * @param {Spire} spire
+ * @returns {{ address: string, server: string }}
+ */
+function addressesOf({ address, serverAddress }) {
+  return { address, server: serverAddress };
+}
+
 /** @param {Spire} spire */
-async function addressIfUp(spire) {
+async function addressesIfUp(spire) {
   const healthy = (await spire.healthy('server')) && (await spire.healthy('agent'));
-  return healthy && (await servesTheEntries(spire)) ? spire.address : undefined;
+  return healthy && (await servesTheEntries(spire)) ? addressesOf(spire) : undefined;
 }
 
 /**
@@ -71,13 +79,14 @@ async function addressIfUp(spire) {
  * @param {object} [options]
  * @param {string} [options.state] - where all its state goes; `.spire/run` of this checkout unless given.
  * @param {(line: string) => void} [options.say] - told how far it is.
- * @returns {Promise<{ address: string, started: boolean }>} `started`: it was not up before.
+ * @returns {Promise<{ address: string, server: string, started: boolean }>} Where the Workload API is, and the server's API
+ *   over TCP; `started`: it was not up before.
  */
 export async function up({ state = STATE, say = () => {} } = {}) {
   const binaries = findSpire();
   if (!binaries) throw new Error(`no SPIRE ${SPIRE_VERSION} on this machine: ${HOW_TO_INSTALL}`);
-  const address = existsSync(state) ? await addressIfUp(openState(state, binaries)) : undefined;
-  if (address !== undefined) return { address, started: false };
+  const addresses = existsSync(state) ? await addressesIfUp(openState(state, binaries)) : undefined;
+  if (addresses !== undefined) return { ...addresses, started: false };
   if (await down(state)) say('Cleared away what an earlier run left.');
   createState(state);
   const spire = openState(state, binaries);
@@ -98,7 +107,7 @@ export async function up({ state = STATE, say = () => {} } = {}) {
     await spire.stop('server');
     throw error;
   }
-  return { address: spire.address, started: true };
+  return { ...addressesOf(spire), started: true };
 }
 
 /**

@@ -1,6 +1,7 @@
 import { execFile, spawn } from 'node:child_process';
 import {
   closeSync,
+  copyFileSync,
   existsSync,
   mkdirSync,
   openSync,
@@ -71,6 +72,12 @@ export class Spire {
     return `unix://${join(this.#directory, 'agent/api.sock')}`;
   }
 
+  /** The server's API over TCP: host and port, the same after each start. */
+  get serverAddress() {
+    this.#port ??= this.#readPort();
+    return `127.0.0.1:${this.#port}`;
+  }
+
   /** The parent of every entry: the ID that the agent gets when it joins. */
   get parentId() {
     return `spiffe://${this.#trustDomain}/${HOST}`;
@@ -81,7 +88,12 @@ export class Spire {
    * @returns {Promise<void>}
    */
   async startServer() {
-    this.#port ??= await freePort();
+    this.#port ??= this.#readPort() ?? (await freePort());
+    const directory = join(this.#directory, 'server');
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    writeFileSync(join(directory, 'port'), String(this.#port));
+    for (const name of ['authorization.rego', 'authorization.json'])
+      copyFileSync(join(CONFIGURATIONS, name), join(directory, name));
     await this.#start('server', ['-serverPort', String(this.#port)]);
   }
 
@@ -154,6 +166,12 @@ export class Spire {
       () => true,
       () => false,
     );
+  }
+
+  /** @returns {number | undefined} */
+  #readPort() {
+    const file = join(this.#directory, 'server/port');
+    return existsSync(file) ? Number(readFileSync(file, 'utf8')) : undefined;
   }
 
   /**

@@ -81,7 +81,7 @@ describeSpire('spire:up and spire:down', () => {
     const first = await up({ state });
     expect(first.started).to.equal(true);
     const again = await up({ state });
-    expect(again).to.deep.equal({ address: first.address, started: false });
+    expect(again).to.deep.equal({ ...first, started: false });
     expect(await down(state)).to.equal(true);
     expect(existsSync(state)).to.equal(false);
     expect(await down(state)).to.equal(false);

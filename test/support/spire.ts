@@ -69,6 +69,11 @@ export class TestSpire {
     return this.#spire.address;
   }
 
+  /** The server's API over TCP: host and port. */
+  get serverAddress(): string {
+    return this.#spire.serverAddress;
+  }
+
   /** Resolves to the entry's id; the workload sees it within about a second. */
   async createEntry(entry: EntryOptions): Promise<string> {
     const options = {
