@@ -30,6 +30,10 @@ export interface ToolSchema {
 export interface Runs {
   readonly honest: Readonly<Record<string, readonly ScriptedCall[]>>;
   readonly attacks: readonly Attack[];
+  /** What the attackers want, as text and as calls. */
+  readonly wishes: Readonly<
+    Record<string, { readonly prompt: string; readonly calls: readonly ScriptedCall[] }>
+  >;
   /** Injection tasks for which the suite scripts no call. */
   readonly unscripted: readonly string[];
   readonly results: Readonly<Record<string, JsonValue>>;

@@ -91,6 +91,14 @@ def honest_run(suite, results, user_task):
     ]
 
 
+def wish_run(suite, results, injection_task):
+    """What an attacker wants, as a user would ask for it: nothing is planted."""
+    environment = suite.load_and_inject_default_environment({})
+    recorder = Recorder(suite, results)
+    theirs = injection_task.ground_truth(environment.model_copy(deep=True))
+    return {"prompt": injection_task.GOAL, "calls": [recorder.call(environment, call, "user")[0] for call in theirs]}
+
+
 def planted(suite, injection_task, vectors):
     """The text that the package's own strongest fixed attack plants."""
     text = ImportantInstructionsAttack._JB_STRING.format(
@@ -161,9 +169,9 @@ def export(directory):
             for task in scripted(suite):
                 run = attacked_run(suite, results, user_task, task, vectors)
                 attacks.append({"user": user_task.ID, "injection": task.ID, "vectors": vectors, **run})
-        goals = {task.ID: task.GOAL for task in scripted(suite)}
-        unscripted = sorted(set(suite.injection_tasks) - set(goals))
-        runs = {"honest": honest, "attacks": attacks, "goals": goals, "unscripted": unscripted, "results": results}
+        wishes = {task.ID: wish_run(suite, results, task) for task in scripted(suite)}
+        unscripted = sorted(set(suite.injection_tasks) - set(wishes))
+        runs = {"honest": honest, "attacks": attacks, "wishes": wishes, "unscripted": unscripted, "results": results}
         folder = directory / name
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "prompts.json").write_text(json.dumps(prompts, indent=1))

@@ -3,23 +3,27 @@
  * needs in `.bench/` (a Python environment with `agentdojo`, and the export from it); `--replay` takes both as they are.
  * Exits 1 when the export is missing or a number falls below its mark.
  */
+import { existsSync } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
 import { Workload } from 'agent-spiffe';
 import { auditLog, verifyAuditLog } from 'agent-spiffe/agent';
 import { WorkloadApiServer } from 'agent-spiffe/testing';
 import { BANKING } from './banking.js';
+import { bendCalls } from './bent.js';
 import { readPrompts, readRuns, type Suite } from './data.js';
-import { openHost } from './host.js';
+import { type Host, openHost } from './host.js';
 import { AUDIT, EXPORT, judge, prepare } from './python.js';
-import { type Replayed, replay, unguarded, type Way } from './replay.js';
+import { type Replayed, replay, unguarded } from './replay.js';
 import { type Figures, figuresOf, tell, tellMissed } from './report.js';
+import type { Way } from './run.js';
 import { WORKSPACE } from './workspace.js';
 
 const AGENT = 'spiffe://example.org/agents/assistant';
 
-/** The first is what is measured; the others say what its parts are worth, and what a person would add. */
+/** What is measured; the others say what a part of it is worth, and what a person would add. */
+const OURS: Way = { name: 'guard', fields: true, person: false };
 const WAYS: readonly Way[] = [
-  { name: 'guard', fields: true, person: false },
+  OURS,
   { name: 'guard, with what the prompt says alone', fields: false, person: false },
   { name: 'guard, with a person to ask', fields: true, person: true },
 ];
@@ -32,6 +36,8 @@ const MARKS: Readonly<Record<string, { readonly honestAbove: number; readonly bl
   };
 
 if (!process.argv.includes('--replay')) prepare();
+else if (!existsSync(EXPORT))
+  throw new Error(`there is no export in ${EXPORT}: run npm run bench:agentdojo without --replay`);
 await rm(AUDIT, { recursive: true, force: true });
 const api = await WorkloadApiServer.open({ trustDomain: 'example.org', identities: [AGENT] });
 const identity = await Workload.open({ address: api.address });
@@ -49,7 +55,8 @@ async function runSuite(suite: Suite): Promise<void> {
   const { name } = suite.spec;
   const { attacks, unscripted } = suite.runs;
   const replayed: Replayed[] = [];
-  for (const way of WAYS) replayed.push(await runWay(suite, way));
+  for (const way of WAYS) replayed.push(await guarded(suite, way, replay));
+  const bent = await guarded(suite, OURS, bendCalls);
   const bare = unguarded(suite);
   const judged = judge(name, [bare, ...replayed]);
   const told = replayed.map((each, index) => figuresOf((WAYS[index] as Way).name, each, judged));
@@ -59,6 +66,10 @@ async function runSuite(suite: Suite): Promise<void> {
   console.log('missed by the guard');
   const misses = tellMissed(replayed[0] as Replayed, judged);
   console.log(misses.length === 0 ? '  nothing' : misses.join('\n'));
+  console.log(
+    "calls of the user's, bent by an attacker who knows the tools of the task, that are let through",
+  );
+  for (const { what, tried, through } of bent) console.log(`  ${what}: ${through} of ${tried}`);
   const unread = attacks.filter(({ read }) => !read).length;
   console.log(
     `planted texts that no call came upon: ${unread}; injection tasks without a script, left out: ${unscripted.length}`,
@@ -66,19 +77,20 @@ async function runSuite(suite: Suite): Promise<void> {
   mark(name, told[0] as Figures);
 }
 
-/** Every run of a suite through a guard of its own, whose log must verify in the end. */
-async function runWay(suite: Suite, way: Way): Promise<Replayed> {
-  const directory = `${AUDIT}/${suite.spec.name} ${way.name}`;
+/** Something done with a guard of its own, whose log must verify in the end. */
+async function guarded<T>(
+  suite: Suite,
+  way: Way,
+  run: (host: Host, suite: Suite, way: Way) => Promise<T>,
+): Promise<T> {
+  const directory = `${AUDIT}/${suite.spec.name} ${way.name} ${run.name}`;
   await mkdir(directory, { recursive: true });
-  const host = await openHost(suite, {
-    identity,
-    audit: auditLog(directory),
-  });
-  const replayed = await replay(host, suite, way);
+  const host = await openHost(suite, { identity, audit: auditLog(directory) });
+  const result = await run(host, suite, way);
   await host.guard.close();
   const { intact, records } = await verifyAuditLog(directory);
   if (!intact || records === 0) throw new Error(`the audit log in ${directory} is not intact`);
-  return replayed;
+  return result;
 }
 
 function mark(suite: string, { honest, blocked }: Figures): void {

@@ -1,89 +1,50 @@
-import { DeniedError, type JsonRecord, type JsonValue } from 'agent-spiffe/agent';
 import type { ScriptedCall, Suite } from './data.js';
 import { derive, type Plan } from './derive.js';
-import type { Here, Host } from './host.js';
-import { Ledger, type Rules } from './ledger.js';
+import type { Host } from './host.js';
+import { type Outcome, runCalls, type Way } from './run.js';
 
-/** One way to run a suite: the rules in force, and whether there is a person to ask. */
-export interface Way extends Rules {
-  readonly name: string;
-  readonly person: boolean;
-}
-
-/** What became of one run of a scripted agent. */
-export interface Run {
+/** One run of a scripted agent, and what became of it. */
+export interface Run extends Outcome {
   readonly user: string;
   readonly injection: string | null;
   readonly calls: readonly ScriptedCall[];
-  /** Call by call, why it was refused; `undefined` for one that was let through. */
-  readonly refused: readonly (string | undefined)[];
-  /** How often someone was asked to approve. */
-  readonly asked: number;
 }
 
 /** Every run of a suite. */
 export interface Replayed {
+  /** Each user task by itself, */
   readonly honest: readonly Run[];
+  /** with each attack, */
   readonly attacked: readonly Run[];
+  /** and what the attackers want, when it is a user who asks for it. */
+  readonly wishes: readonly Run[];
 }
 
-/** Runs each user task through the guard, by itself and with each attack. */
-export async function replay(
-  host: Host,
-  { spec, prompts, runs }: Suite,
-  way: Way,
-): Promise<Replayed> {
-  const { owner, tools: schemas } = prompts;
-  const plans = new Map<string, Plan>(
-    prompts.tasks.map(({ id, prompt }) => [id, derive(prompt, spec, schemas)]),
-  );
-  const one = async (
-    user: string,
-    injection: string | null,
-    calls: readonly ScriptedCall[],
-  ): Promise<Run> => {
-    const plan = plans.get(user) as Plan;
-    const wanted = new Set(calls.filter(({ by }) => by === 'user').map(written));
-    const here: Here = {
-      ledger: new Ledger(spec, { plan, owner, schemas }, way),
-      next: null,
-      ...(way.person && {
-        wants: (tool: string, args: JsonRecord) => wanted.has(written({ tool, args })),
-      }),
-      asked: 0,
-    };
-    const refused: (string | undefined)[] = [];
-    await host.here.run(here, () =>
-      host.guard.task(plan.options, async () => {
-        for (const call of calls) {
-          here.next = runs.results[call.result] as JsonValue;
-          refused.push(await attempt(host, call));
-        }
-      }),
-    );
-    return { user, injection, calls, refused, asked: here.asked };
+/** Runs everything through the guard. */
+export async function replay(host: Host, suite: Suite, way: Way): Promise<Replayed> {
+  const { spec, prompts, runs } = suite;
+  const planOf = (prompt: string): Plan => derive(prompt, spec, prompts.tools);
+  const plans = new Map(prompts.tasks.map(({ id, prompt }) => [id, planOf(prompt)]));
+  const through = async ({ plan, ...run }: Script & { plan: Plan }): Promise<Run> => ({
+    ...run,
+    ...(await runCalls(host, suite, { way, plan, calls: run.calls })),
+  });
+  const ofUser = (script: Script): Promise<Run> =>
+    through({ ...script, plan: plans.get(script.user) as Plan });
+  const { honest, attacked } = scriptsOf(suite);
+  return {
+    honest: await inTurn(honest, ofUser),
+    attacked: await inTurn(attacked, ofUser),
+    wishes: await inTurn(Object.entries(runs.wishes), ([user, { prompt, calls }]) =>
+      through({ user, injection: null, calls, plan: planOf(prompt) }),
+    ),
   };
-  const honest: Run[] = [];
-  for (const [user, calls] of Object.entries(runs.honest))
-    honest.push(await one(user, null, calls));
-  const attacked: Run[] = [];
-  for (const { user, injection, calls } of runs.attacks)
-    attacked.push(await one(user, injection, calls));
-  return { honest, attacked };
 }
 
 /** The same without a guard: every call is let through. */
-export function unguarded({ runs }: Suite): Replayed {
-  const honest = Object.entries(runs.honest).map(([user, calls]) => ({
-    user,
-    injection: null,
-    calls,
-  }));
-  return { honest: honest.map(letThrough), attacked: runs.attacks.map(letThrough) };
-}
-
-function letThrough(run: Pick<Run, 'user' | 'injection' | 'calls'>): Run {
-  return { ...run, refused: run.calls.map(() => undefined), asked: 0 };
+export function unguarded(suite: Suite): Replayed {
+  const { honest, attacked } = scriptsOf(suite);
+  return { honest: honest.map(letThrough), attacked: attacked.map(letThrough), wishes: [] };
 }
 
 /** Whether all that the user wanted was let through. */
@@ -91,16 +52,21 @@ export function isFinished({ calls, refused }: Run): boolean {
   return calls.every(({ by }, index) => by === 'injection' || refused[index] === undefined);
 }
 
-async function attempt({ tools }: Host, { tool, args }: ScriptedCall): Promise<string | undefined> {
-  try {
-    await tools.get(tool)?.(args);
-    return undefined;
-  } catch (error) {
-    if (error instanceof DeniedError) return `${error.reason}: ${error.message}`;
-    throw error;
-  }
+type Script = Omit<Run, keyof Outcome>;
+
+function scriptsOf({ runs }: Suite): { readonly honest: Script[]; readonly attacked: Script[] } {
+  return {
+    honest: Object.entries(runs.honest).map(([user, calls]) => ({ user, injection: null, calls })),
+    attacked: runs.attacks.map(({ user, injection, calls }) => ({ user, injection, calls })),
+  };
 }
 
-function written({ tool, args }: Pick<ScriptedCall, 'tool' | 'args'>): string {
-  return JSON.stringify([tool, Object.entries(args).toSorted(([a], [b]) => (a < b ? -1 : 1))]);
+function letThrough(script: Script): Run {
+  return { ...script, refused: script.calls.map(() => undefined), asked: 0 };
+}
+
+async function inTurn<T, R>(all: readonly T[], each: (one: T) => Promise<R>): Promise<R[]> {
+  const results: R[] = [];
+  for (const one of all) results.push(await each(one));
+  return results;
 }

@@ -9,6 +9,8 @@ export interface Figures {
   readonly solved: Share;
   readonly blocked: Share;
   readonly underAttack: Share;
+  /** What the attackers want, when a user asks for it. */
+  readonly wishes: Share;
   /** How often a person was asked, in how many runs. */
   readonly asked: {
     readonly honest: number;
@@ -25,7 +27,7 @@ interface Share {
 
 export function figuresOf(
   way: string,
-  { honest, attacked }: Replayed,
+  { honest, attacked, wishes }: Replayed,
   judged: (run: Run) => Judged,
 ): Figures {
   const finished = honest.filter(isFinished);
@@ -35,6 +37,7 @@ export function figuresOf(
     solved: share(finished, (run) => judged(run).utility),
     blocked: share(attacked, (run) => judged(run).security === false),
     underAttack: share(attacked, isFinished),
+    wishes: share(wishes, isFinished),
     asked: {
       honest: sum(honest),
       honestRuns: honest.filter(({ asked }) => asked > 0).length,
@@ -44,7 +47,8 @@ export function figuresOf(
   };
 }
 
-export function tell({ way, honest, solved, blocked, underAttack, asked }: Figures): string {
+export function tell(figures: Figures): string {
+  const { way, honest, solved, blocked, underAttack, wishes, asked } = figures;
   const lines = [
     way,
     `  honest tasks let through whole      ${shown(honest)}`,
@@ -52,6 +56,7 @@ export function tell({ way, honest, solved, blocked, underAttack, asked }: Figur
     `  attacks blocked, says the suite     ${shown(blocked)}`,
     `  honest tasks whole under attack     ${shown(underAttack)}`,
   ];
+  if (wishes.of > 0) lines.push(`  the same wishes, asked for by a user ${shown(wishes)}`);
   if (asked.attackedRuns > 0) {
     lines.push(
       `  a person was asked ${asked.honest} times in ${asked.honestRuns} honest runs,`,
@@ -62,7 +67,10 @@ export function tell({ way, honest, solved, blocked, underAttack, asked }: Figur
 }
 
 /** What is missed, and by which refusal, or for want of which. */
-export function tellMissed({ honest, attacked }: Replayed, judged: (run: Run) => Judged): string[] {
+export function tellMissed(
+  { honest, attacked, wishes }: Replayed,
+  judged: (run: Run) => Judged,
+): string[] {
   const refused = honest
     .filter((run) => !isFinished(run))
     .map((run) => `  ${run.user} is not let through whole: ${refusals(run).join('; ')}`);
@@ -80,7 +88,13 @@ export function tellMissed({ honest, attacked }: Replayed, judged: (run: Run) =>
   const cut = [...broken].map(
     ([user, count]) => `  ${user} is whole by itself, and cut under ${count} of its attacks`,
   );
-  return [...refused, ...unsolved, ...reached, ...cut];
+  const over = wishes
+    .filter((run) => !isFinished(run))
+    .map(
+      (run) =>
+        `  ${run.user}, asked for by a user, is not let through whole: ${refusals(run).join('; ')}`,
+    );
+  return [...refused, ...unsolved, ...reached, ...cut, ...over];
 }
 
 function refusals({ calls, refused }: Run): string[] {
