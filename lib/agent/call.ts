@@ -1,9 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { deadline } from '../internal/deadline.js';
 import type { JsonRecord } from '../internal/json.js';
-import { quote } from '../internal/quote.js';
 import { type Admitted, admit, checkPinned, checkSink } from './admit.js';
-import { askApproval } from './approval/ask.js';
+import { obtainApproval } from './approval/obtain.js';
 import type { CallRef, DecisionRecord, EventBase } from './audit/events.js';
 import { current, type GuardCore, type Running } from './core.js';
 import { DeniedError } from './denied.js';
@@ -139,28 +138,11 @@ class Call {
     { request }: Admitted,
     reasons: readonly string[],
   ): Promise<void> {
-    const { approver, approvalTimeoutMs, clock, evaluateOnly, recorder } = this.#guard;
-    const { by, timeoutMs = approvalTimeoutMs } = obligation;
-    if (approver === undefined || evaluateOnly) {
-      this.#grounds.deny(
-        'approval',
-        `it needs the approval of ${quote(by)}, who is not asked`,
-        reasons,
-      );
-      return;
-    }
-    const wait = <T>(answer: Promise<T>): Promise<T> => this.#wait(answer);
-    const asking = { approver, timeoutMs, clock, wait };
-    const answer = await askApproval(asking, obligation, request, reasons);
-    const { outcome, argumentsDigest, problem, cause } = answer;
-    const answered = answer.approver === undefined ? {} : { approver: answer.approver };
-    await recorder.append({
-      kind: 'approval',
-      ...this.#names,
-      argumentsDigest,
-      by,
-      outcome,
-      ...answered,
+    const { problem, cause } = await obtainApproval(this.#guard, obligation, {
+      names: this.#names,
+      request,
+      reasons,
+      wait: (answer) => this.#wait(answer),
     });
     this.#checkOpen();
     if (problem !== undefined) this.#grounds.deny('approval', problem, reasons, cause);

@@ -1,10 +1,12 @@
 import { deadline } from '../internal/deadline.js';
-import type { Denial } from './audit/events.js';
+import { freezeJsonObject } from '../internal/frozen-json.js';
+import { obtainApproval } from './approval/obtain.js';
+import type { ApprovalEvent, Denial, DenialReason } from './audit/events.js';
 import { DeniedError } from './denied.js';
 import { type Confidentiality, checkConfidentiality, type Labels, rankOf } from './flow/labels.js';
 import { checkMembers, checkText, optionError } from './options.js';
-import { decide } from './policy/decide.js';
-import type { DecisionRequest } from './policy/request.js';
+import { decide, type Verdict } from './policy/decide.js';
+import type { DecisionRequest, LabelChange } from './policy/request.js';
 import { contextOf } from './request-for.js';
 import type { TaskCore } from './task-core.js';
 
@@ -70,9 +72,11 @@ async function relabel(
       task.wait(deadline(clock, policyTimeoutMs, answer, late)),
     );
     throwIfEnded(task);
-    const { record, problem, cause } = verdict;
+    const { record } = verdict;
+    const { reason, problem, cause } = await heed(task, verdict, request, before);
+    throwIfEnded(task);
     const message = `cannot ${what} what the task ${task.ref.id} holds: ${problem}`;
-    const denial: Denial = { reason: 'policy', message, policies: record.reasons };
+    const denial: Denial = { reason, message, policies: record.reasons };
     const refused = problem !== undefined && !evaluateOnly;
     await recorder.append({
       kind: `label.${what}`,
@@ -91,6 +95,50 @@ async function relabel(
     task.flow.forget(mark);
     task.leave();
   }
+}
+
+interface Heeded {
+  readonly reason: DenialReason;
+  /** Why it may not be; absent when it may. */
+  readonly problem?: string;
+  readonly cause?: unknown;
+}
+
+/** Does what the permit obliges to; there is nothing in a change of labels to redact. */
+async function heed(
+  task: TaskCore,
+  { record, problem, cause }: Verdict,
+  request: DecisionRequest,
+  from: Labels,
+): Promise<Heeded> {
+  if (problem !== undefined) return { reason: 'policy', problem, cause };
+  const { reasons, obligations } = record;
+  const { guard, ref } = task;
+  for (const obligation of obligations) {
+    if (obligation.type === 'shorten-life' && !guard.evaluateOnly) task.shorten(obligation.ttlMs);
+    if (obligation.type !== 'require-approval') continue;
+    const change = request.action.name as NonNullable<ApprovalEvent['change']>;
+    const answer = await obtainApproval(guard, obligation, {
+      names: { task: ref, change },
+      request: changeAsCall(request, from),
+      reasons,
+      wait: (asked) => task.wait(asked),
+    });
+    if (answer.problem !== undefined) return { reason: 'approval', ...answer };
+  }
+  return { reason: 'policy' };
+}
+
+/** What someone agrees to is a tool and its arguments; the change, put so. */
+function changeAsCall(request: DecisionRequest, from: Labels): DecisionRequest {
+  const { action, resource, context } = request;
+  const { to, justification } = resource.properties as LabelChange;
+  const asked = freezeJsonObject({ from, justification, to });
+  return {
+    ...request,
+    resource: { ...resource, id: action.name },
+    context: { ...context, arguments: asked },
+  };
 }
 
 function throwIfEnded(task: TaskCore): void {

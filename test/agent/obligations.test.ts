@@ -256,3 +256,131 @@ describe('an obligation to redact', () => {
     expect(record.card.number).to.equal('4111');
   });
 });
+
+describe('an obligation of a permit to lower labels', () => {
+  const SECRET = { effect: 'read', returns: { confidentiality: 'confidential' } } as const;
+  const WHY = { justification: 'the names are out' } as const;
+
+  /** A guard whose calls are permitted, and whose changes of labels are so with an obligation. */
+  async function lowering(
+    obligation: Obligation,
+    options: { readonly approver?: Approver; readonly evaluateOnly?: boolean } = {},
+  ): Promise<Bench & { readonly read: (args: object) => Promise<string> }> {
+    const made = await bench({
+      policy: ({ action }) =>
+        action.name === 'tools/call' ? true : (permitting(obligation)() as never),
+      approvalTimeoutMs: 5_000,
+      ...options,
+    });
+    return { ...made, read: made.guard.tool('read', SECRET, () => 'hunter2') };
+  }
+
+  const MAY_READ = taskOf({ read: allArguments() });
+
+  it('to ask someone is met by whoever agrees to exactly this change', async () => {
+    let asked: ApprovalRequest | undefined;
+    const approver: Approver = {
+      ask: (request, options) => {
+        asked = request;
+        return granting.ask(request, options);
+      },
+    };
+    const { guard, log, read } = await lowering(APPROVAL, { approver });
+    await guard.task(MAY_READ, async (task) => {
+      await read({});
+      await task.declassify({ to: 'public', ...WHY });
+      expect(task.labels).to.deep.equal({ confidentiality: 'public', integrity: 'untrusted' });
+      await task.endorse(WHY);
+      expect(task.labels.integrity).to.equal('trusted');
+    });
+    const change = {
+      from: { confidentiality: 'public', integrity: 'untrusted' },
+      justification: WHY.justification,
+      to: { confidentiality: 'public', integrity: 'trusted' },
+    };
+    expect(asked).to.deep.include({
+      tool: 'labels/endorse',
+      arguments: change,
+      by: 'finance',
+      reasons: ['four-eyes'],
+    });
+    const [first, second] = log.of('approval');
+    expect(first).to.include({ change: 'labels/declassify', outcome: 'granted', approver: 'ann' });
+    expect(second).to.include({
+      change: 'labels/endorse',
+      argumentsDigest: createHash('sha256').update(JSON.stringify(change)).digest('hex'),
+    });
+    expect(second).not.to.have.property('call');
+    expect(log.kinds.slice(-3)).to.deep.equal(['approval', 'label.endorse', 'task.end']);
+  });
+
+  it('to ask someone is not met by a refusal, nor where there is no one to ask', async () => {
+    const refusing: Approver = {
+      ask: ({ digest }) => Promise.resolve({ granted: false, approver: 'ann', digest }),
+    };
+    for (const options of [{ approver: refusing }, {}]) {
+      const { guard, log, read } = await lowering(APPROVAL, options);
+      await guard.task(MAY_READ, async (task) => {
+        await read({});
+        for (const change of [task.declassify({ to: 'public', ...WHY }), task.endorse(WHY)])
+          expect(await rejection(change)).to.deep.include({
+            code: 'ERR_SPIFFE_DENIED',
+            reason: 'approval',
+            policies: ['four-eyes'],
+          });
+        expect(task.labels).to.deep.equal({
+          confidentiality: 'confidential',
+          integrity: 'untrusted',
+        });
+      });
+      const [changed] = log.of('label.endorse');
+      expect(changed?.after).to.deep.equal(changed?.before);
+      expect(changed?.denial).to.include({ reason: 'approval' });
+    }
+  });
+
+  it('to ask someone does not lower what is read while they think', async () => {
+    const answer = deferred<undefined>();
+    const asked = deferred<undefined>();
+    const approver: Approver = {
+      ask: async (request, options) => {
+        asked.resolve(undefined);
+        await answer.promise;
+        return await granting.ask(request, options);
+      },
+    };
+    const { guard, read } = await lowering(APPROVAL, { approver });
+    await guard.task(MAY_READ, async (task) => {
+      await read({});
+      const change = task.declassify({ to: 'public', ...WHY });
+      await asked.promise;
+      await read({});
+      answer.resolve(undefined);
+      await change;
+      expect(task.labels.confidentiality).to.equal('confidential');
+    });
+  });
+
+  it('to ask someone is on record, and no more, where the guard only evaluates', async () => {
+    const { guard, log, read } = await lowering(APPROVAL, {
+      approver: granting,
+      evaluateOnly: true,
+    });
+    await guard.task(MAY_READ, async (task) => {
+      await read({});
+      await task.endorse(WHY);
+      expect(task.labels.integrity).to.equal('trusted');
+    });
+    expect(log.of('approval')).to.have.length(0);
+    expect(log.of('label.endorse')[0]?.wouldDeny?.[0]).to.include({ reason: 'approval' });
+  });
+
+  it('to end sooner brings the end of the task nearer', async () => {
+    const { guard, read } = await lowering({ type: 'shorten-life', ttlMs: 1_000 });
+    await guard.task(MAY_READ, async (task) => {
+      await read({});
+      await task.endorse(WHY);
+      expect(task.expiresAt).to.deep.equal(new Date('2026-11-24T12:00:01Z'));
+    });
+  });
+});

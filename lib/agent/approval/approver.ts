@@ -1,7 +1,10 @@
 import type { JsonRecord } from '../../internal/json.js';
 import type { TaskRef } from '../audit/events.js';
 
-/** What someone is asked to agree to: one call, with exactly these arguments. */
+/**
+ * What someone is asked to agree to: one call, with exactly these arguments. For a change of labels `tool` is its action,
+ * `labels/declassify` or `labels/endorse`, and the arguments are `{ from, to, justification }`.
+ */
 export interface ApprovalRequest {
   /** Unique; an answer to another request is none to this. */
   readonly id: string;

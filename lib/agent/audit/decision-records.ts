@@ -128,25 +128,26 @@ export function labelChange(event: LabelEvent, recorder: Recorder): Parts {
 }
 
 export function approval(event: ApprovalEvent): Parts {
-  const { call, outcome } = event;
+  const { call, change, outcome, task } = event;
   const granted = outcome === 'granted';
   return {
     base: common(event),
     activity: APPROVAL,
     operation: 'approval',
-    tool: call.tool,
-    message: `approval of ${call.tool} by ${event.by}: ${outcome}`,
+    tool: call?.tool,
+    message: `approval of ${call?.tool ?? change} by ${event.by}: ${outcome}`,
     verdict: granted ? ocsf.APPROVED : ocsf.REJECTED,
     outcome: granted ? ocsf.success(outcome) : ocsf.failure(outcome),
-    request: { data: undefined, uid: call.id },
-    resources: resourcesOf(call.tool, undefined),
+    request: { data: undefined, uid: call?.id ?? task.id },
+    resources: call && resourcesOf(call.tool, undefined),
     unmapped: {
       approval: {
         approver: event.approver,
         arguments_sha256: event.argumentsDigest,
         by: event.by,
+        change,
       },
-      call: callOf(call),
+      call: call && callOf(call),
       evaluate_only: event.evaluateOnly,
     },
   };

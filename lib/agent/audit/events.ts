@@ -173,11 +173,14 @@ export interface LabelEvent extends EventBase {
   readonly wouldDeny?: readonly Denial[];
 }
 
-/** Someone was asked to agree to a call, and answered or did not. */
+/** Someone was asked to agree to a call or to a change of labels, and answered or did not. */
 export interface ApprovalEvent extends EventBase {
   readonly kind: 'approval';
   readonly task: TaskRef;
-  readonly call: CallRef;
+  /** The call, when it is one. */
+  readonly call?: CallRef;
+  /** The change of labels, when it is one. */
+  readonly change?: 'labels/declassify' | 'labels/endorse';
   /** SHA-256 of the canonical arguments, in hex. */
   readonly argumentsDigest: string;
   /** Who had to agree. */

@@ -108,6 +108,15 @@ const EVENTS: readonly AuditEvent[] = [
   { kind: 'rotation', time: NOON, agent: AGENT, serialNumber: '0a1b', notAfter: NOON + 3600_000 },
   taskEnd(),
   taskEnd({ ending: 'revoked', reason: 'asked by ops' }),
+  {
+    ...BASE,
+    kind: 'approval',
+    change: 'labels/endorse',
+    argumentsDigest: 'ef'.repeat(32),
+    by: 'security',
+    outcome: 'refused',
+    approver: 'ann',
+  },
 ];
 
 function lineOf(event: AuditEvent, rules: ArgumentRules = {}): string {
@@ -296,6 +305,21 @@ describe('a record of the audit log', () => {
         expect(recordOf(event)).to.include({ action, disposition });
       });
     }
+  });
+
+  it('tells of an approval of a change of labels which it was, and of no tool', () => {
+    const record = recordOf(EVENTS.at(-1) as AuditEvent);
+    expect(record).to.include({ disposition: 'Rejected' });
+    expect(record['message']).to.equal('approval of labels/endorse by security: refused');
+    expect(record['unmapped']).to.deep.equal({
+      approval: {
+        approver: 'ann',
+        arguments_sha256: 'ef'.repeat(32),
+        by: 'security',
+        change: 'labels/endorse',
+      },
+    });
+    expect(record).not.to.have.property('resources');
   });
 
   it('answers the seven questions of draft-ietf-wimse-aims', () => {
