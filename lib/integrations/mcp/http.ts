@@ -2,19 +2,26 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 
-/** A request of node:http as the web has it. Throws a `TypeError` for one that names no host that could be. */
-export function toRequest(incoming: IncomingMessage, signal: AbortSignal): Request {
+/**
+ * A request of node:http as the web has it; `undefined` for one that the web cannot have, such as a TRACE, or one to a
+ * host of which there can be none.
+ */
+export function toRequest(incoming: IncomingMessage, signal: AbortSignal): Request | undefined {
   const { method = 'GET', url = '/', rawHeaders } = incoming;
   const headers = new Headers();
   for (let i = 0; i < rawHeaders.length; i += 2)
     headers.append(rawHeaders[i] ?? '', rawHeaders[i + 1] ?? '');
   const hasBody = method !== 'GET' && method !== 'HEAD';
-  return new Request(new URL(url, `https://${incoming.headers.host ?? 'localhost'}`), {
-    method,
-    headers,
-    signal,
-    ...(hasBody && { body: Readable.toWeb(incoming) as never, duplex: 'half' }),
-  });
+  try {
+    return new Request(new URL(url, `https://${incoming.headers.host ?? 'localhost'}`), {
+      method,
+      headers,
+      signal,
+      ...(hasBody && { body: Readable.toWeb(incoming) as never, duplex: 'half' }),
+    });
+  } catch {
+    return undefined;
+  }
 }
 
 /** Sends a response of the web as one of node:http. */

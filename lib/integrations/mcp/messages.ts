@@ -21,6 +21,8 @@ export type Answer = (request: JSONRPCRequest, behind: Behind) => Promise<JSONRP
 
 /** What tells about the server and touches no tool. */
 const HARMLESS = ['initialize', 'ping', 'server/discover', 'logging/setLevel'];
+/** What is about a request, or a connection. Others would be handled outside any task. */
+const NOTIFICATIONS = ['notifications/initialized', 'notifications/cancelled'];
 
 /**
  * Stands between a connection and the server on it: every request that could do something is answered by `answer`,
@@ -49,8 +51,10 @@ class Between {
 
   /** From the caller. */
   receive(message: JSONRPCMessage, extra: MessageExtraInfo | undefined): void {
-    if (!('method' in message && 'id' in message)) {
-      this.#deliver(message, extra);
+    // An answer belongs to nothing here: there is no session in which the server could have asked.
+    if (!('method' in message)) return;
+    if (!('id' in message)) {
+      if (NOTIFICATIONS.includes(message.method)) this.#deliver(message, extra);
       return;
     }
     const { id, method } = message;

@@ -4,6 +4,7 @@ import type { DenialReason } from '../../agent/audit/events.js';
 
 /** Of those that JSON-RPC 2.0 5.1 leaves to the server: the call was refused, and nothing ran. */
 export const REFUSED = -32_003;
+export const INVALID_REQUEST = -32_600;
 export const METHOD_NOT_FOUND = -32_601;
 export const INVALID_PARAMS = -32_602;
 export const INTERNAL_ERROR = -32_603;

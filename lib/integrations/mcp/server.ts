@@ -9,7 +9,7 @@ import { checkLogger, type Logger, SILENT } from '../../log.js';
 import { Desk } from './desk.js';
 import { goneSignal, sendResponse, toRequest } from './http.js';
 import { toolsOf } from './listing.js';
-import { INTERNAL_ERROR, REFUSED, refuseRequest } from './refusals.js';
+import { INTERNAL_ERROR, INVALID_REQUEST, REFUSED, refuseRequest } from './refusals.js';
 import { loadSdk } from './sdk.js';
 import { checkSpecs, type McpToolSpec } from './tool-spec.js';
 
@@ -86,8 +86,13 @@ async function answer(
       return;
     }
     const { caller, may } = admitted;
+    const web = toRequest(request, gone);
+    if (web === undefined) {
+      refuseRequest(response, { status: 400, code: INVALID_REQUEST, message: 'Bad request' });
+      return;
+    }
     const signal = may.signal === undefined ? gone : AbortSignal.any([gone, may.signal]);
-    await sendResponse(await serve(toRequest(request, gone), caller, { ...may, signal }), response);
+    await sendResponse(await serve(web, caller, { ...may, signal }), response);
   } catch (error) {
     if (gone.aborted) return;
     logger.error({ err: error }, 'an MCP request failed');

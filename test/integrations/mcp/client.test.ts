@@ -1,7 +1,7 @@
 import { Client, type ClientOptions, ProtocolError } from '@modelcontextprotocol/client';
 import { McpServer } from '@modelcontextprotocol/server';
 import { allArguments, exact, wildcard } from 'agent-spiffe/agent';
-import { guardMcpClient, type McpClientToolSpec } from 'agent-spiffe/mcp';
+import { guardMcpClient, guardMcpServer, type McpClientToolSpec } from 'agent-spiffe/mcp';
 import { expect } from 'chai';
 import { z } from 'zod';
 import { rejection } from '../../support/rejection.js';
@@ -352,6 +352,36 @@ describe('guardMcpClient', () => {
     });
     expect(log.of('call.outcome')[0]).to.include({ status: 'failure' });
     expect(done).to.deep.equal([]);
+  });
+
+  it('asks the server for no longer than the task lives', async () => {
+    const { guard: at } = await world.guard(CRM);
+    let stuck = false;
+    const handler = await guardMcpServer(at, {
+      server,
+      tools: { look: READ },
+      task: () => (stuck ? new Promise(() => {}) : once({ look: allArguments() })),
+    });
+    let asked = 0;
+    let left = 0;
+    const { url } = await world.listen((request, response) => {
+      if (stuck) asked += 1;
+      response.once('close', () => {
+        if (stuck) left += 1;
+      });
+      handler(request, response);
+    });
+    const { guard, tools } = await connect({ look: READ }, await world.guard(RESEARCHER), { url });
+    stuck = true;
+    const task = await guard.startTask(once({ look: allArguments() }));
+    const call = rejection(
+      'ERR_SPIFFE_TASK_ENDED',
+      task.run(() => tools.look({ q: 'acme' })),
+    );
+    await until(() => asked === 1);
+    await task.end();
+    await call;
+    await until(() => left === 1);
   });
 
   it('ends the call at the server, too, when the task here ends', async () => {

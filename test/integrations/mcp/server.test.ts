@@ -1,8 +1,9 @@
 import { once as event } from 'node:events';
-import { createServer as createPlainServer } from 'node:http';
+import { createServer as createPlainServer, type IncomingMessage } from 'node:http';
+import { type RequestOptions, request } from 'node:https';
 import { join } from 'node:path';
 import { type Client, ProtocolError } from '@modelcontextprotocol/client';
-import { McpServer, type ServerContext } from '@modelcontextprotocol/server';
+import { McpServer, Server, type ServerContext } from '@modelcontextprotocol/server';
 import { BundleSource, UNAUTHENTICATED_CLIENTS } from 'agent-spiffe';
 import {
   allArguments,
@@ -14,10 +15,11 @@ import {
   verifyAuditLog,
   wildcard,
 } from 'agent-spiffe/agent';
-import { createFetch, createServer } from 'agent-spiffe/http';
+import { createAgent, createFetch, createServer } from 'agent-spiffe/http';
 import { guardMcpServer, type McpServerOptions } from 'agent-spiffe/mcp';
 import { expect } from 'chai';
 import { z } from 'zod';
+import { deferred } from '../../agent/support.js';
 import { TemporaryDirectory } from '../../support/audit.js';
 import { listen } from '../../support/listen.js';
 import { memoryLogger } from '../../support/memory-logger.js';
@@ -29,6 +31,7 @@ import {
   CRM_TOOLS,
   crm,
   type Done,
+  MODERN,
   once,
   RESEARCHER,
   type Served,
@@ -207,11 +210,15 @@ describe('guardMcpServer', () => {
       expect(done).to.deep.equal([]);
     });
 
-    it('of a tool without a spec are refused, and it is not listed', async () => {
-      const { url } = await serve({
+    it('of a tool without a spec are refused, and it is not listed, even if the guard has one of its name', async () => {
+      const own = await world.guard(CRM);
+      own.guard.tool('rename', { effect: 'privilege' }, () => 'renamed something else');
+      const options = {
+        server: crm(done),
         tools: { search: CRM_TOOLS.search },
-        task: () => once({ search: allArguments() }),
-      });
+        task: () => once(),
+      };
+      const { url } = await world.serve(options, own);
       const client = await world.client(RESEARCHER, url);
       expect(await names(client)).to.deep.equal(['search']);
       await refusal(client.callTool({ name: 'rename', arguments: { id: '1' } }));
@@ -284,12 +291,20 @@ describe('guardMcpServer', () => {
       );
       expect(ids).to.have.members([1, 2]);
       expect(new Set(log.of('call.outcome').map(({ task }) => task.id)).size).to.equal(2);
+      expect(log.of('task.start')).to.have.length(2);
     });
   });
 
   describe('what is not a tool', () => {
-    it('is not served', async () => {
-      const { url } = await serve();
+    it('is not served, whatever the server has for it', async () => {
+      const { url } = await serve({
+        server: () => {
+          const server = crm(done)();
+          const params = { params: z.object({}) };
+          server.server.setRequestHandler('own/method', params, () => ({ served: true }));
+          return server;
+        },
+      });
       const client = await world.client(RESEARCHER, url);
       for (const method of [
         'resources/list',
@@ -305,6 +320,27 @@ describe('guardMcpServer', () => {
       expect(await names(client)).to.have.length(2);
     });
 
+    it('is not served as a notification either', async () => {
+      const heard: string[] = [];
+      const { url } = await serve({
+        server: () => {
+          const server = crm(done)();
+          for (const method of ['notifications/initialized', 'own/notification'] as const)
+            server.server.setNotificationHandler(method, { params: z.object({}) }, () => {
+              heard.push(method);
+            });
+          return server;
+        },
+      });
+      const fetch = await world.fetch(RESEARCHER, url);
+      for (const method of ['own/notification', 'notifications/initialized']) {
+        const body = JSON.stringify({ jsonrpc: '2.0', method, params: {} });
+        expect((await fetch(url, { method: 'POST', headers: HEADERS, body })).status).to.equal(202);
+      }
+      await until(() => heard.length > 0);
+      expect(heard).to.deep.equal(['notifications/initialized']);
+    });
+
     it('may not be subscribed to, since a subscription would outlive every task', async () => {
       const { url } = await serve();
       const client = await world.client(RESEARCHER, url);
@@ -312,6 +348,11 @@ describe('guardMcpServer', () => {
         .listen({ toolsListChanged: true })
         .catch((reason: unknown) => reason);
       expect(String(error)).to.include('Subscription limit reached');
+      const hoping = await world.client(CLERK, url, {
+        ...MODERN,
+        listChanged: { tools: { onChanged: () => {} } },
+      });
+      expect(await names(hoping), 'who asks for it is served all the same').to.have.length(2);
     });
   });
 
@@ -436,6 +477,56 @@ describe('guardMcpServer', () => {
       ]);
     });
 
+    it('cancel nothing when the tool has done its work', async () => {
+      let cancelled = 0;
+      const { url, log } = await serve({
+        server: () => {
+          const server = crm(done)();
+          server.server.setNotificationHandler('notifications/cancelled', () => {
+            cancelled += 1;
+          });
+          return server;
+        },
+      });
+      const client = await world.client(RESEARCHER, url);
+      await client.callTool({ name: 'search', arguments: { q: 'acme' } });
+      expect(log.of('task.end')).to.have.length(1);
+      expect(cancelled).to.equal(0);
+    });
+
+    it('abort the tool when they end, and not when that is on record at last', async () => {
+      const slow = slowServer();
+      const { url, log } = await serve({
+        server: slow.server,
+        tools: { wait: { effect: 'read', returns: { confidentiality: 'public' } } },
+        task: () => once({ wait: allArguments() }, { ttlMs: 50 }),
+      });
+      const disk = deferred<void>();
+      log.before = ({ kind }) => (kind === 'call.outcome' ? disk.promise : undefined);
+      const client = await world.client(RESEARCHER, url);
+      const call = refusal(client.callTool({ name: 'wait', arguments: {} }));
+      await until(() => slow.aborted === 1);
+      expect(log.of('call.outcome')).to.deep.equal([]);
+      disk.resolve();
+      expect(shown(await call)).to.deep.equal(REFUSED('task-ended'));
+    });
+
+    it('end when the signal of their options aborts', async () => {
+      const slow = slowServer();
+      const stopping = new AbortController();
+      const { url, log } = await serve({
+        server: slow.server,
+        tools: { wait: { effect: 'read', returns: { confidentiality: 'public' } } },
+        task: () => once({ wait: allArguments() }, { signal: stopping.signal }),
+      });
+      const client = await world.client(RESEARCHER, url);
+      const call = refusal(client.callTool({ name: 'wait', arguments: {} }));
+      await until(() => slow.started === 1);
+      stopping.abort();
+      expect(shown(await call)).to.deep.equal(REFUSED('task-ended'));
+      expect(log.of('task.end')[0]).to.include({ ending: 'ended' });
+    });
+
     it('end when the caller is gone, and so does the tool', async () => {
       const slow = slowServer();
       const { url, log } = await serve({
@@ -453,6 +544,34 @@ describe('guardMcpServer', () => {
       expect(slow.aborted).to.equal(1);
       expect(log.of('task.end')[0]).to.include({ ending: 'ended' });
       expect(log.of('call.outcome')[0]).to.include({ status: 'aborted' });
+    });
+  });
+
+  describe('requests', () => {
+    it('that the web cannot have are answered as bad ones', async () => {
+      const { url } = await serve();
+      const peers = { [new URL(url).origin]: CRM };
+      const agent = createAgent(await world.workload(RESEARCHER), { peers });
+      const status = async (options: RequestOptions): Promise<number | undefined> => {
+        const sent = request(url, { agent, ...options }).end();
+        const [response] = (await event(sent, 'response')) as [IncomingMessage];
+        response.resume();
+        return response.statusCode;
+      };
+      expect(await status({ method: 'TRACE' })).to.equal(400);
+      expect(await status({ headers: { host: 'a b' } })).to.equal(400);
+      expect(await status({ method: 'GET' }), 'the SDK refuses it').to.equal(405);
+      agent.destroy();
+    });
+
+    it('are refused by the SDK when they are too large', async () => {
+      const { url } = await serve();
+      const fetch = await world.fetch(RESEARCHER, url);
+      const body = JSON.stringify({ jsonrpc: '2.0', id: 7, method: 'tools/list', params: {} });
+      const padded = (length: number) =>
+        fetch(url, { method: 'POST', headers: HEADERS, body: body.padEnd(length) });
+      expect((await padded(1 << 20)).status).to.equal(200);
+      expect((await padded((4 << 20) + 1)).status).to.equal(413);
     });
   });
 
@@ -516,6 +635,36 @@ describe('guardMcpServer', () => {
         );
         expect(error.message).to.include(says);
       }
+    });
+
+    it('may be one of the low level, with its list in pages, in which each tool is once', async () => {
+      let twice = false;
+      const server = (): Server => {
+        const low = new Server({ name: 'low', version: '1.0.0' }, { capabilities: { tools: {} } });
+        const inputSchema = { type: 'object' as const };
+        low.setRequestHandler('tools/list', ({ params }) =>
+          params?.cursor === undefined
+            ? { tools: [{ name: 'first', inputSchema }], nextCursor: '2' }
+            : { tools: [{ name: twice ? 'first' : 'second', inputSchema }] },
+        );
+        low.setRequestHandler('tools/call', ({ params }) => ({
+          content: [{ type: 'text', text: `${params.name} done` }],
+        }));
+        return low;
+      };
+      const specs = { first: CRM_TOOLS.search, second: CRM_TOOLS.rename };
+      const both = { first: allArguments(), second: allArguments() };
+      const { url } = await serve({ server, tools: specs, task: () => once(both) });
+      const client = await world.client(RESEARCHER, url);
+      expect(await names(client)).to.deep.equal(['first', 'second']);
+      const answer = await client.callTool({ name: 'second', arguments: {} });
+      expect(answer.content).to.deep.equal([{ type: 'text', text: 'second done' }]);
+      twice = true;
+      const { guard } = await world.guard(CRM);
+      const tools = { first: CRM_TOOLS.search };
+      const made = guardMcpServer(guard, { server, tools, task: () => once(both) });
+      const error = await rejection('ERR_SPIFFE_OPTION_INVALID', made);
+      expect(error.message).to.include('offers several of that name');
     });
 
     it('is made anew for each request, or else it is refused', async () => {
