@@ -1,9 +1,10 @@
 """Exports two suites of AgentDojo for the replay, and judges what the replay let through.
 
     export.py export DIR    writes DIR/SUITE/{prompts,runs}.json for workspace and banking
-    export.py judge DIR     reads from standard input {SUITE: [{user, injection, allowed}]}, where `allowed` says call by
-                            call of that run whether it was let through; carries those out in a fresh environment and
-                            writes {SUITE: [{utility, security}]}, both by the suite's own functions
+    export.py judge         reads from standard input {SUITE: [{user, injection, position, allowed}]}: after how many calls
+                            of the user the attacker's stand, and call by call whether it was let through; carries those
+                            out in a fresh environment and writes {SUITE: [{utility, security}]}, both by the suite's own
+                            functions
 
 Runs without a model and without the net: what an agent would do is the ground truth that the suites bring with them.
 """
@@ -187,7 +188,6 @@ def carry_out(suite, verdict, vectors):
     environment = start(suite, user_task, texts)
     before = environment.model_copy(deep=True)
     if injection_task:
-        plan = []
         ours, theirs = attacked_plan(environment, user_task, injection_task)
         position = verdict["position"]
         plan = [*ours[:position], *theirs, *ours[position:]] if position else ours
