@@ -1,8 +1,10 @@
 import { createHash } from 'node:crypto';
-import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type Command, Option } from 'commander';
 import { TrustDomain } from '../identity/trust-domain.js';
 import type { ServedIdentity } from '../testing/identities.js';
 import { WorkloadApiServer } from '../testing/workload-api-server.js';
+import { formatDuration, parseDuration } from './duration.js';
+import { stopSignal } from './stop-signal.js';
 
 interface DevOptions {
   readonly trustDomain: string;
@@ -11,8 +13,6 @@ interface DevOptions {
   readonly address?: string;
   readonly json?: true;
 }
-
-const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3600_000 };
 
 const EXAMPLES = `
 Examples:
@@ -113,25 +113,4 @@ function addIdentity(
   // A SPIFFE ID holds no equals sign (SPIFFE-ID 2), a hint may.
   const at = text.indexOf('=');
   return [...before, at < 0 ? { id: text } : { id: text.slice(0, at), hint: text.slice(at + 1) }];
-}
-
-function parseDuration(text: string): number {
-  const [, digits, unit = ''] = /^([0-9]{1,9})(ms|s|m|h)$/.exec(text) ?? [];
-  const factor = UNITS[unit];
-  if (digits === undefined || factor === undefined) {
-    throw new InvalidArgumentError('Give a number and a unit, such as 30s, 5m or 1h.');
-  }
-  return Number(digits) * factor;
-}
-
-function formatDuration(ms: number): string {
-  const unit = ['h', 'm', 's'].find((name) => ms % (UNITS[name] ?? 1) === 0) ?? 'ms';
-  return `${ms / (UNITS[unit] ?? 1)}${unit}`;
-}
-
-function stopSignal(): Promise<void> {
-  return new Promise((resolve) => {
-    process.once('SIGINT', () => resolve());
-    process.once('SIGTERM', () => resolve());
-  });
 }

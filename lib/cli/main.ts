@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { SpiffeError } from '../errors.js';
 import { addAuditCommand } from './audit.js';
+import { addAuthorityCommand } from './authority.js';
 import { addDevCommand } from './dev.js';
 import { addPolicyCommand } from './policy.js';
 
@@ -30,6 +31,7 @@ const program = new Command('agent-spiffe')
   })
   .exitOverride();
 addAuditCommand(program);
+addAuthorityCommand(program);
 addDevCommand(program);
 addPolicyCommand(program);
 

@@ -1,4 +1,5 @@
-import { createPrivateKey, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
+import { createECDH, createPrivateKey, type KeyObject, sign } from 'node:crypto';
+import { SpiffeError } from '../../errors.js';
 import type { SpiffeId } from '../../identity/spiffe-id.js';
 import { EXTENSION_REQUEST, SUBJECT_ALT_NAME } from '../../identity/x509/certificate-request.js';
 import { X509Svid } from '../../identity/x509/svid.js';
@@ -8,26 +9,38 @@ const ECDSA_WITH_SHA256 = '1.2.840.10045.4.3.2';
 const CRITICAL = Buffer.of(0x01, 0x01, 0xff);
 const OCTET_STRING = 0x04;
 
+const EC_PUBLIC_KEY = '1.2.840.10045.2.1';
+const P_256 = '1.2.840.10045.3.1.7';
+const COORDINATE = 32;
+
 /**
  * The key that a task's SVID certifies: made for the one task, and gone with it. P-256, since few verifiers of SVIDs take
  * an Ed25519 leaf, this library's among them; and a key of its own beside the one that signs, since a key that
  * TLS uses should sign nothing else.
  */
 export class CredentialKey {
-  readonly #spki: Buffer;
-  readonly #pkcs8: Buffer;
-  readonly #key: KeyObject;
+  readonly #spki: Uint8Array;
+  #key: KeyObject | undefined;
 
   constructor() {
-    // As DER: Node 20 can deadlock when a key that comes straight from the generator is exported.
-    const { publicKey, privateKey } = generateKeyPairSync('ec', {
-      namedCurve: 'P-256',
-      publicKeyEncoding: { type: 'spki', format: 'der' },
-      privateKeyEncoding: { type: 'pkcs8', format: 'der' },
-    });
-    this.#spki = publicKey;
-    this.#pkcs8 = privateKey;
-    this.#key = createPrivateKey({ key: privateKey, format: 'der', type: 'pkcs8' });
+    // Not by generateKeyPairSync and DER: OpenSSL takes ten times as long to find out what it has just written.
+    const pair = createECDH('prime256v1');
+    const point = pair.generateKeys();
+    // It comes without the zeros that it begins with.
+    const secret = Buffer.alloc(COORDINATE);
+    const scalar = pair.getPrivateKey();
+    scalar.copy(secret, COORDINATE - scalar.length);
+    const x = point.toString('base64url', 1, 1 + COORDINATE);
+    const y = point.toString('base64url', 1 + COORDINATE);
+    const d = secret.toString('base64url');
+    secret.fill(0);
+    scalar.fill(0);
+    this.#key = createPrivateKey({ key: { kty: 'EC', crv: 'P-256', x, y, d }, format: 'jwk' });
+    const algorithm = der.sequence(
+      der.objectIdentifier(EC_PUBLIC_KEY),
+      der.objectIdentifier(P_256),
+    );
+    this.#spki = der.sequence(algorithm, der.octetBits(point));
   }
 
   /** A PKCS#10 request (RFC 2986) for an SVID of this ID, and for nothing else. */
@@ -52,17 +65,25 @@ export class CredentialKey {
     return der.sequence(
       info,
       der.sequence(der.objectIdentifier(ECDSA_WITH_SHA256)),
-      der.octetBits(sign('sha256', info, this.#key)),
+      der.octetBits(sign('sha256', info, this.#private())),
     );
   }
 
   /** @throws SpiffeError `ERR_SPIFFE_X509_SVID_INVALID` also when the leaf is not for this key. */
   svid(certificates: readonly Uint8Array[]): X509Svid {
-    return X509Svid.fromDer(Buffer.concat(certificates), this.#pkcs8);
+    return X509Svid.forKey(Buffer.concat(certificates), this.#private(), this.#spki);
   }
 
-  /** Overwrites the private half. Whoever holds an SVID made with it holds it still. */
+  /** Lets go of the private half. Whoever holds an SVID made with it holds it still. */
   destroy(): void {
-    this.#pkcs8.fill(0);
+    this.#key = undefined;
+  }
+
+  #private(): KeyObject {
+    if (this.#key !== undefined) return this.#key;
+    throw new SpiffeError(
+      'ERR_SPIFFE_TASK_ENDED',
+      'cannot use the key of a credential whose task has ended: it is gone',
+    );
   }
 }

@@ -5,6 +5,7 @@ import type { X509Svid } from '../../identity/x509/svid.js';
 import { verifyX509Svid } from '../../identity/x509/verify.js';
 import { type BackoffLimits, backoffMs } from '../../internal/backoff.js';
 import type { ClockTimer } from '../../internal/clock.js';
+import { Turns } from '../../internal/turns.js';
 import type { CredentialEvent } from '../audit/events.js';
 import type { TaskCore } from '../task-core.js';
 import type { TaskCredentials } from './credentials.js';
@@ -16,6 +17,8 @@ const X509_SVID = 'x509-svid';
 
 /** An SVID ends with a whole second: when it ends less than this before the task, none that lives longer can come. */
 const LAST_MS = 1_000;
+/** When many tasks start at once, the authority works for the first while the requests of the others are made. */
+const turns = new Turns();
 const RETRY: BackoffLimits = { firstMs: 500, longestMs: 10_000 };
 
 /** What the record of a credential names it by. */
@@ -56,6 +59,7 @@ export class TaskCredential {
    * `ERR_SPIFFE_AUDIT_UNAVAILABLE`; whatever ended the task meanwhile.
    */
   static async open(task: TaskCore, credentials: TaskCredentials): Promise<TaskCredential> {
+    await task.wait(turns.next());
     const key = new CredentialKey();
     try {
       const csr = key.request(idOf(task));

@@ -53,9 +53,22 @@ export function readCertificateRequest(bytes: Uint8Array): CertificateRequest {
   return { uri, spki: key.whole, publicKey };
 }
 
+/** What a SubjectPublicKeyInfo of P-256 begins with: all but the coordinates of the point. */
+const P_256 = Buffer.from('3059301306072a8648ce3d020106082a8648ce3d03010703420004', 'hex');
+const COORDINATE = 32;
+
 function readKey(spki: Uint8Array): KeyObject {
+  const key = Buffer.from(spki);
   try {
-    const key = Buffer.from(spki);
+    if (key.length === P_256.length + 2 * COORDINATE && key.indexOf(P_256) === 0) {
+      // OpenSSL reads a point in half the time that it takes to find out what DER is.
+      const x = key.toString('base64url', P_256.length, P_256.length + COORDINATE);
+      const y = key.toString('base64url', P_256.length + COORDINATE);
+      return nodeCrypto().createPublicKey({
+        key: { kty: 'EC', crv: 'P-256', x, y },
+        format: 'jwk',
+      });
+    }
     return nodeCrypto().createPublicKey({ key, format: 'der', type: 'spki' });
   } catch {
     throw new der.DerError('the public key is broken');
