@@ -143,7 +143,7 @@ export class GroupWriter {
     let lines: Buffer;
     try {
       fd = this.#file();
-      lines = Buffer.from(`\n${this.#group.map(({ line }) => line).join('')}`);
+      lines = bytesOf(this.#group);
     } catch (cause) {
       this.#refuse(cause);
       return;
@@ -233,6 +233,26 @@ export class GroupWriter {
       throw cause;
     }
   }
+}
+
+/** A longer character than this is not in UTF-8. */
+const LONGEST_CHARACTER = 4;
+
+/**
+ * The lines of a group, after one byte that is nobody's. Written one by one into their place, they cost a tenth of what it
+ * takes to join them first. Where not all is ASCII, nobody knows beforehand how long they are.
+ */
+function bytesOf(group: readonly Waiting[]): Buffer {
+  const length = group.reduce((sum, { line }) => sum + line.length, 1);
+  const bytes = Buffer.allocUnsafe(length + LONGEST_CHARACTER);
+  let at = bytes.write('\n');
+  for (const { line } of group) {
+    // With room for one more character, what is not ASCII never comes out as long as it is.
+    if (bytes.write(line, at) !== line.length)
+      return Buffer.from(`\n${group.map((each) => each.line).join('')}`);
+    at += line.length;
+  }
+  return bytes.subarray(0, at);
 }
 
 /** Cuts a file to a size, and makes none longer; gives what size it had. */

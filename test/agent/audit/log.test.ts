@@ -16,6 +16,7 @@ import {
   type AuditRecord,
   auditLog,
   readAuditLog,
+  recordedRequest,
   verifyAuditLog,
 } from 'agent-spiffe/agent';
 import { FakeClock, TestCa } from 'agent-spiffe/testing';
@@ -84,6 +85,18 @@ describe('the audit log', () => {
     await using log = auditLog(directory);
     await log.open(identity);
   }
+
+  it('holds what is not ASCII as it is, wherever in a group it stands', async () => {
+    const texts = ['a', 'ü', 'üa', '€', '€€a', '😀', 'aé😀', 'a'.repeat(5000), 'é'.repeat(5000)];
+    const groups = texts.flatMap((one) => [[one], ...texts.map((other) => [one, 'x', other])]);
+    const asked = groups.map((group) => group.map((q) => intent({ q })));
+    await writeLog(directory, asked, { arguments: { '*': 'keep' } });
+    expect((await verifyAuditLog(directory)).problems).to.deep.equal([]);
+    const read = (await readAll(directory)).flatMap(
+      ({ record }) => recordedRequest(record)?.request.context.arguments['q'] ?? [],
+    );
+    expect(read).to.deep.equal(groups.flat());
+  });
 
   it('is a file of records, one a line, in the order in which they were appended', async () => {
     await using log = auditLog(directory);
