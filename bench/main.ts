@@ -7,6 +7,7 @@ import { WorkloadApiServer } from 'agent-spiffe/testing';
 import { agentComparisons } from './agent.js';
 import { auditComparisons } from './audit.js';
 import { GoSpiffe } from './go.js';
+import { guardedComparisons } from './guarded.js';
 import { identityComparisons } from './identity.js';
 import { jwtComparisons } from './jwt.js';
 import { CLIENT, makeMaterial } from './material.js';
@@ -23,12 +24,14 @@ const go = await GoSpiffe.start(material);
 const tls = await tlsComparisons(material, go);
 const jwt = await jwtComparisons(material, go, api);
 const agent = await agentComparisons(api.address);
+const guarded = await guardedComparisons(api.address);
 const audit = await auditComparisons();
 const comparisons: readonly Comparison[] = [
   ...identityComparisons(material, go),
   ...jwt.comparisons,
   ...tls.comparisons,
   ...agent.comparisons,
+  ...guarded.comparisons,
   ...audit.comparisons,
   ...startComparisons(api.address),
 ];
@@ -38,7 +41,14 @@ for (const comparison of comparisons) {
   results.push(result);
   if (!asJson) console.log(rows(result));
 }
-await Promise.all([tls.close(), jwt.close(), agent.close(), audit.close(), go?.close()]);
+await Promise.all([
+  tls.close(),
+  jwt.close(),
+  agent.close(),
+  guarded.close(),
+  audit.close(),
+  go?.close(),
+]);
 await api.close();
 
 const machine = { node: process.version, cpu: cpus()[0]?.model, cores: cpus().length, rounds };
