@@ -50,7 +50,32 @@ export class StrictJsonError extends Error {
  */
 export function parseStrictJson(text: string): WrittenJson {
   if (!text.isWellFormed()) throw new StrictJsonError('it holds a lone surrogate');
-  return new Parser(text).document();
+  return parsePlain(text) ?? new Parser(text).document();
+}
+
+/**
+ * The same in half the time for what was written as `JSON.stringify` writes: whatever makes a difference here, a member
+ * that stands twice or a number in another form, comes out of it as other text. `undefined` for all else.
+ */
+function parsePlain(text: string): WrittenJson | undefined {
+  // An escape may hide a lone surrogate, and openings without end are a depth.
+  if (text.includes('\\u') || !hasFewOpenings(text, '{') || !hasFewOpenings(text, '['))
+    return undefined;
+  try {
+    const value = JSON.parse(text) as WrittenJson;
+    return JSON.stringify(value) === text ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function hasFewOpenings(text: string, sign: '{' | '['): boolean {
+  let count = 0;
+  for (let at = text.indexOf(sign); at !== -1; at = text.indexOf(sign, at + 1)) {
+    count += 1;
+    if (count > DEEPEST / 2) return false;
+  }
+  return true;
 }
 
 /**

@@ -53,7 +53,7 @@ export function readCapabilities(
   demand(isRecord(tools), shape, 'its tools are no object');
   const maps = Object.keys(tools).map((tool) => {
     const map = tools[tool];
-    demand(isRecord(map), shape, `its tool ${quote(tool)} has no constraint map`);
+    demand(isRecord(map), shape, 'a tool has no constraint map', tool);
     return [tool, map] as const;
   });
   return {
@@ -77,19 +77,20 @@ function readConstraint(
   written: WrittenJson,
   step: string,
 ): JsonRecord {
-  const what = `the constraint on ${quote(name)} of ${quote(tool)} is not well-formed`;
-  demand(isRecord(written), step, `${what}: it is no object`);
+  demand(isRecord(written), step, 'a constraint is no object', name, tool);
   let constraint: JsonRecord;
   try {
     constraint = plainJson(written) as JsonRecord;
   } catch (cause) {
-    throw new GrantError(step, `${what}: ${(cause as Error).message}`, cause);
+    const why = `the constraint on ${quote(name)} of ${quote(tool)} cannot be taken`;
+    throw new GrantError(step, `${why}: ${(cause as Error).message}`, cause);
   }
   const problem = foreignProblem(constraint);
-  demand(problem === undefined, step, `${what}: ${problem}`);
+  if (problem !== undefined)
+    demand(false, step, `a constraint is not well-formed, ${problem}`, name, tool);
   const isPlain =
     constraint['constraint_type'] === 'wildcard' && !Object.hasOwn(constraint, 'optional');
-  demand(name !== OTHERS || isPlain, step, `${what}: * is given a plain wildcard alone`);
+  demand(name !== OTHERS || isPlain, step, '* is given a plain wildcard alone', tool);
   return constraint;
 }
 
@@ -97,7 +98,7 @@ function readConstraint(
 export function checkNarrower(parent: Capabilities, child: Capabilities): void {
   const pairs = [...child].map(([tool, below]) => {
     const above = parent.get(tool);
-    demand(above !== undefined, '4p1', `its parent has no tool ${quote(tool)}`);
+    demand(above !== undefined, '4p1', 'its parent has no such tool', tool);
     return { tool, above, below };
   });
   for (const { tool, above, below } of pairs) checkNames(tool, above, below);
@@ -107,17 +108,13 @@ export function checkNarrower(parent: Capabilities, child: Capabilities): void {
         constraint['optional'] === true &&
         above.has(name) &&
         above.get(name)?.['optional'] !== true;
-      demand(!isLoosened, '4p3', `its parent requires ${quote(name)} of ${quote(tool)}`);
+      demand(!isLoosened, '4p3', 'its parent requires the argument', name, tool);
     }
   }
   for (const { tool, above, below } of pairs) {
     for (const [name, constraint] of below) {
       const limit = (above.get(name) ?? above.get(OTHERS)) as JsonRecord;
-      demand(
-        subsumes(limit, constraint),
-        '4p4',
-        `its parent does not allow as much for ${quote(name)} of ${quote(tool)}`,
-      );
+      demand(subsumes(limit, constraint), '4p4', 'its parent allows less', name, tool);
     }
   }
 }
@@ -125,16 +122,12 @@ export function checkNarrower(parent: Capabilities, child: Capabilities): void {
 function checkNames(tool: string, above: ArgumentMap, below: ArgumentMap): void {
   const isOpen = above.has(OTHERS);
   for (const name of below.keys()) {
-    demand(
-      above.has(name) || isOpen,
-      '4p2',
-      `its parent names no ${quote(name)} for ${quote(tool)}`,
-    );
+    demand(above.has(name) || isOpen, '4p2', 'its parent names no such argument', name, tool);
   }
-  demand(isOpen || !below.has(OTHERS), '4p2', `its parent has no * for ${quote(tool)}`);
+  demand(isOpen || !below.has(OTHERS), '4p2', 'its parent has no *', tool);
   for (const [name, constraint] of above) {
     if (name === OTHERS || below.has(name)) continue;
     const mayGo = constraint['optional'] === true && !below.has(OTHERS);
-    demand(mayGo, '4p2', `it leaves out ${quote(name)} of ${quote(tool)}`);
+    demand(mayGo, '4p2', 'it leaves out an argument', name, tool);
   }
 }

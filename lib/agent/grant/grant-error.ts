@@ -1,4 +1,5 @@
 import { SpiffeError } from '../../errors.js';
+import { quote } from '../../internal/quote.js';
 
 /**
  * A grant, or what was shown beside it, that does not hold. Its code is `ERR_SPIFFE_GRANT_INVALID`; no token is in its
@@ -17,7 +18,14 @@ export class GrantError extends SpiffeError {
   }
 }
 
-/** Refuses unless it holds. */
-export function demand(holds: boolean, step: string, why: string): asserts holds {
-  if (!holds) throw new GrantError(step, why);
+/** Refuses unless it holds; `names` are of the token's own choice, and quoted. */
+export function demand(
+  holds: boolean,
+  step: string,
+  why: string,
+  ...names: readonly string[]
+): asserts holds {
+  if (holds) return;
+  const told = names.length === 0 ? '' : `: ${names.map(quote).join(' of ')}`;
+  throw new GrantError(step, why + told);
 }

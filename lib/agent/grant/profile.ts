@@ -1,5 +1,4 @@
 import { SpiffeId } from '../../identity/spiffe-id.js';
-import { quote } from '../../internal/quote.js';
 import { isRecord, memberOf, type WrittenRecord } from '../../internal/strict-json.js';
 import { type Confidentiality, joinLabels, type Labels, rankOf } from '../flow/labels.js';
 import { demand, GrantError } from './grant-error.js';
@@ -49,7 +48,8 @@ export function checkProfile(parent: ProfileClaims, child: ProfileClaims): void 
     demand(
       calls <= (above.get(tool) ?? Number.POSITIVE_INFINITY),
       'budget',
-      `it allows more calls of ${quote(tool)} than its parent`,
+      'it allows more calls of a tool than its parent',
+      tool,
     );
   }
 }
@@ -117,7 +117,8 @@ function readBudget(claims: WrittenRecord): GrantBudget | undefined {
     demand(
       isWhole(perTool?.[tool]),
       'budget',
-      `its calls of ${quote(tool)} are not a number of digits alone`,
+      'its calls of a tool are not a number of digits alone',
+      tool,
     );
   }
   return Object.freeze({

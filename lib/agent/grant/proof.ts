@@ -1,6 +1,5 @@
 import { canonicalJson } from '../../internal/canonical-json.js';
 import type { JsonRecord } from '../../internal/json.js';
-import { quote } from '../../internal/quote.js';
 import {
   isRecord,
   memberOf,
@@ -51,13 +50,13 @@ export function openProof(text: string, leaf: Token, limits: Limits): Proof {
 export function checkCall(leaf: Token, tool: string, argsJson: string): JsonRecord {
   demand(leaf.entries === 1, '6a', 'its leaf has no capability');
   const map = leaf.tools.get(tool);
-  demand(map !== undefined, '6b', `it has no tool ${quote(tool)}`);
+  demand(map !== undefined, '6b', 'it has no such tool', tool);
   const args = readArguments(argsJson, '6b');
   const constraints = Object.fromEntries(
     [...map].map(([name, each]) => [name, Constraint.parse(each)]),
   );
   const problem = ArgumentRules.parse(tool, constraints).problem(args);
-  demand(problem === undefined, '6b', `${quote(tool)} may not be called so: ${problem}`);
+  demand(problem === undefined, '6b', `it allows no such call, ${problem ?? ''}`, tool);
   return args;
 }
 
@@ -108,7 +107,7 @@ export function checkProof(
     const isHere = receiver.audience.includes(claims['aat_aud'] as string);
     demand(isHere, '7d', 'its proof is for another receiver');
   } else demand(!receiver.requireProofAudience, '7d', 'its proof names no receiver');
-  demand(tool === call.tool, '7e', `its proof is for the tool ${quote(tool)}`);
+  demand(tool === call.tool, '7e', 'its proof is for another tool', tool);
   demand(isSameCall(given, call.args), '7f', 'its proof is for other arguments');
   demand(
     Math.abs(iat - call.now) <= limits.proofWindow,

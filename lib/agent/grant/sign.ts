@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { canonicalJson } from '../../internal/canonical-json.js';
 import type { JsonRecord } from '../../internal/json.js';
 import type { TaskPublicJwk } from '../task-key.js';
+import { headerOf } from './jws.js';
 
 /** A task's key: what it signs with, and by what others know it. */
 export interface GrantSigner {
@@ -17,8 +18,7 @@ export function writeJws(
   claims: JsonRecord | string,
   sign: (data: Uint8Array) => Uint8Array,
 ): string {
-  const header = encode(`{"alg":"${algorithm}","typ":"${type}"}`);
-  const signed = `${header}.${encode(typeof claims === 'string' ? claims : canonicalJson(claims))}`;
+  const signed = `${headerOf(algorithm, type)}.${encode(typeof claims === 'string' ? claims : canonicalJson(claims))}`;
   const signature = Buffer.from(sign(Buffer.from(signed, 'latin1'))).toString('base64url');
   return `${signed}.${signature}`;
 }
