@@ -71,7 +71,10 @@ export const FORMAT: readonly Vector[] = [
     'a chain of more than 262,144 bytes',
     '2b',
     call({
-      presented: (shown) => ({ ...shown, aat_chain: Array(5).fill({ letters: 60_000 }) as Json[] }),
+      presented: (shown) => ({
+        ...shown,
+        aat_chain: Array.from({ length: 5 }, () => ({ letters: 60_000 })),
+      }),
     }),
   ),
   one(

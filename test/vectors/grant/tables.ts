@@ -122,30 +122,15 @@ export const PAIRS: readonly Pair[] = [
   no(any(exact('a')), any(wildcard)),
 ];
 
-/** A number as it may be written, and whether it is admissible by 3.4 of the draft. */
+/** Numbers as they may be written that are admissible by 3.4 of the draft. */
+const ADMISSIBLE = `0 -0 0.0 -0.0e5 1 1.0 10 1e1 1E+1 100e-1 0.1 1e20 1e21 -1.5 4.50e1 0.000001 1e-7
+  9007199254740991 9007199254740992 9007199254740994 18014398509481984 123456789012345680000
+  5e-324 1.7976931348623157e308 0e999999999999 0.00000000000000000000000000000000000000000001e44`;
+const INADMISSIBLE = `9007199254740993 1.00000000000000001 0.10000000000000001 1e400 -1e400 1e-400
+  123456789012345678 18014398509481985 4.9e-324 2.4e-324 1e99999999999999999999`;
+
+/** Both, each with whether it is. */
 export const NUMBERS: readonly { readonly text: string; readonly admissible: boolean }[] = [
-  ...['0', '-0', '0.0', '-0.0e5', '1', '1.0', '10', '1e1', '1E+1', '100e-1', '0.1', '1e20', '1e21'],
-  ...['9007199254740991', '9007199254740992', '9007199254740994', '18014398509481984', '5e-324'],
-  ...['123456789012345680000', '1.7976931348623157e308', '0.000001', '1e-7', '-1.5', '4.50e1'],
-  ...['0e999999999999', '0.00000000000000000000000000000000000000000001e44'],
-]
-  .map((text) => ({ text, admissible: true }))
-  .concat(
-    [
-      ...[
-        '9007199254740993',
-        '1.00000000000000001',
-        '1e400',
-        '-1e400',
-        '1e-400',
-        '0.10000000000000001',
-      ],
-      ...[
-        '123456789012345678',
-        '18014398509481985',
-        '4.9e-324',
-        '2.4e-324',
-        '1e99999999999999999999',
-      ],
-    ].map((text) => ({ text, admissible: false })),
-  );
+  ...ADMISSIBLE.split(/\s+/).map((text) => ({ text, admissible: true })),
+  ...INADMISSIBLE.split(/\s+/).map((text) => ({ text, admissible: false })),
+];
