@@ -48,7 +48,7 @@ await script('interop:install', async () => {
   mkdirSync(DIRECTORY, { recursive: true });
   /** @type {string[]} */
   const missing = [];
-  for (const language of /** @type {const} */ (['go', 'audit', 'python', 'rust'])) {
+  for (const language of /** @type {const} */ (['go', 'audit', 'grant', 'python', 'rust'])) {
     try {
       say(await install(language));
     } catch (error) {

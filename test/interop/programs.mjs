@@ -14,7 +14,7 @@ export const DIRECTORY = join(ROOT, '.interop');
 export const HOW_TO_INSTALL =
   '`npm run interop:install` builds it (needs Go, Rust with cargo, and Python 3 with venv; about 3 minutes)';
 
-/** @typedef {'audit' | 'go' | 'python' | 'rust'} Language the folder of a program; that of `audit` is in Go */
+/** @typedef {'audit' | 'go' | 'grant' | 'python' | 'rust'} Language the folder of a program; `audit` and `grant` are in Go */
 
 /**
  * @typedef Recipe
@@ -51,6 +51,12 @@ export const RECIPES = {
     toolchain: ['go', 'version'],
     build: [['go', 'build', '-trimpath', '-buildvcs=false', '-o', built('go', 'interop'), '.']],
     command: [built('go', 'interop')],
+  },
+  grant: {
+    sources: ['go.mod', 'main.go', 'constraint.go', 'json.go', 'jws.go', 'profile.go', 'verify.go'],
+    toolchain: ['go', 'version'],
+    build: [['go', 'build', '-trimpath', '-buildvcs=false', '-o', built('grant', 'grant'), '.']],
+    command: [built('grant', 'grant')],
   },
   python: {
     sources: ['requirements.txt'],

@@ -1,0 +1,3 @@
+module agent-spiffe.test/interop/grant
+
+go 1.24.0
