@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import {
   parseStrictJson,
   peekString,
@@ -11,6 +11,8 @@ import {
 const refused = (text: string): void => {
   expect(() => parseStrictJson(text), text).to.throw(StrictJsonError);
 };
+
+const nested = (depth: number): string => '['.repeat(depth) + ']'.repeat(depth);
 
 describe('strict JSON', () => {
   it('reads what JSON.parse reads, however it is written', () => {
@@ -67,7 +69,6 @@ describe('strict JSON', () => {
   });
 
   it('reads 128 levels and no more', () => {
-    const nested = (depth: number): string => '['.repeat(depth) + ']'.repeat(depth);
     refused(nested(129));
     refused(`{"a":${nested(128)}}`);
     parseStrictJson(nested(128));

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { Constraint, check } from '#lib/agent/constraint/constraint.js';
 import { foreignProblem } from '#lib/agent/constraint/foreign.js';
 import { subsumes } from '#lib/agent/constraint/subsume.js';
@@ -18,7 +18,7 @@ const bounds = fc
 const { constraint } = fc.letrec<{ constraint: JsonRecord }>((tie) => ({
   constraint: fc.oneof(
     { maxDepth: 2 },
-    scalar.map((value) => ({ constraint_type: 'exact', value })),
+    scalar.map((one) => ({ constraint_type: 'exact', value: one })),
     bounds,
     list(1).map((values) => ({ constraint_type: 'one_of', values })),
     list(0).map((excluded) => ({ constraint_type: 'not_one_of', excluded })),
