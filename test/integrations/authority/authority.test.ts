@@ -194,7 +194,7 @@ describe('a task authority', () => {
 });
 
 /** What a task asks for. */
-function asked(
+function wanted(
   bench: AuthorityBench,
   signal: AbortSignal = new AbortController().signal,
 ): TaskCredentialRequest {
@@ -221,7 +221,7 @@ describe('taskCredentials', () => {
     const agent = staticIdentity(bench.ca, AGENT);
     const { origin } = bench.service;
     await using fetch = createFetch(agent, { peers: { [origin]: AUTHORITY } });
-    const chain = await taskCredentials({ authority: origin, fetch }).issue(asked(bench));
+    const chain = await taskCredentials({ authority: origin, fetch }).issue(wanted(bench));
     expect(verifyX509Svid(chain, agent.x509.bundles).id.toString()).to.equal(TASK);
   });
 
@@ -237,14 +237,14 @@ describe('taskCredentials', () => {
       const { origin } = bench.service;
       const agent = staticIdentity(bench.ca, AGENT);
       await using fetch = createFetch(agent, { peers: { [origin]: AUTHORITY } });
-      await rejection(code, taskCredentials({ authority: origin, fetch }).issue(asked(bench)));
+      await rejection(code, taskCredentials({ authority: origin, fetch }).issue(wanted(bench)));
     }
     const bench = await AuthorityBench.open();
     const { origin } = bench.service;
     const agent = staticIdentity(bench.ca, AGENT);
     await using fetch = createFetch(agent, { peers: { [origin]: AUTHORITY } });
     await bench[Symbol.asyncDispose]();
-    const down = taskCredentials({ authority: origin, fetch }).issue(asked(bench));
+    const down = taskCredentials({ authority: origin, fetch }).issue(wanted(bench));
     const error = await rejection('ERR_SPIFFE_CREDENTIAL_UNAVAILABLE', down);
     expect((error.cause as SpiffeError).code).to.equal('ERR_SPIFFE_CONNECT_FAILED');
   });
@@ -260,12 +260,12 @@ describe('taskCredentials', () => {
     const agent = staticIdentity(bench.ca, AGENT);
     await using fetch = createFetch(agent, { peers: { [origin]: AUTHORITY } });
     const gone = new AbortController();
-    const waiting = taskCredentials({ authority: origin, fetch }).issue(asked(bench, gone.signal));
+    const waiting = taskCredentials({ authority: origin, fetch }).issue(wanted(bench, gone.signal));
     const reason = new Error('the task ended');
     gone.abort(reason);
     expect(await waiting.catch((error: unknown) => error)).to.equal(reason);
     const impatient = taskCredentials({ authority: origin, fetch, timeoutMs: 20 });
-    await rejection('ERR_SPIFFE_CREDENTIAL_UNAVAILABLE', impatient.issue(asked(bench)));
+    await rejection('ERR_SPIFFE_CREDENTIAL_UNAVAILABLE', impatient.issue(wanted(bench)));
   });
 
   it('takes no answer that holds no certificates', async () => {
@@ -274,7 +274,7 @@ describe('taskCredentials', () => {
       const fetch = answering(body);
       await rejection(
         'ERR_SPIFFE_CREDENTIAL_UNAVAILABLE',
-        taskCredentials({ authority: 'https://authority', fetch }).issue(asked(bench)),
+        taskCredentials({ authority: 'https://authority', fetch }).issue(wanted(bench)),
       );
     }
   });
