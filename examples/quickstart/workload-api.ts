@@ -21,6 +21,7 @@ export async function workloadApi(logger: Logger): Promise<WorkloadApi> {
       { id: 'spiffe://example.org/tools/search', hint: 'search' },
       { id: 'spiffe://example.org/tools/mail', hint: 'mail' },
       { id: 'spiffe://example.org/tools/vault', hint: 'vault' },
+      { id: 'spiffe://example.org/task-authority', hint: 'task-authority' },
     ],
     logger,
   });
