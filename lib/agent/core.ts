@@ -7,6 +7,8 @@ import type { CallRef } from './audit/events.js';
 import type { TaskCredentials } from './credential/credentials.js';
 import type { PolicyEngine } from './policy/engine.js';
 import type { Recorder } from './recorder.js';
+import type { IssuedGrants } from './revocation/issued-grants.js';
+import type { RevocationSource } from './revocation/source.js';
 import type { TaskCore } from './task-core.js';
 import type { StartSpan } from './telemetry.js';
 
@@ -22,6 +24,10 @@ export interface GuardCore {
   readonly approvalTimeoutMs: number;
   /** Where the credentials of tasks come from; `undefined` where they have none. */
   readonly credentials: TaskCredentials | undefined;
+  /** What its tasks have signed for others. */
+  readonly grants: IssuedGrants;
+  /** Asked about tokens that others have signed; `undefined` where nobody is, so that these are unknown. */
+  readonly revocation: RevocationSource | undefined;
   readonly recorder: Recorder;
   readonly startSpan: StartSpan;
   readonly evaluateOnly: boolean;

@@ -12,6 +12,8 @@ import { LocalGuard } from './local-guard.js';
 import { checkMembers, optionError } from './options.js';
 import type { PolicyEngine } from './policy/engine.js';
 import { Recorder } from './recorder.js';
+import { IssuedGrants } from './revocation/issued-grants.js';
+import type { RevocationSource } from './revocation/source.js';
 import type { SchemaInput, SchemaOutput, StandardSchema } from './standard-schema.js';
 import type { Task } from './task.js';
 import { fetchTool, type Origins } from './task-fetch.js';
@@ -37,6 +39,11 @@ export interface GuardOptions {
   readonly origins?: Origins;
   /** Where tasks that ask for one get an SVID of their own from. Default: there is none to be had. */
   readonly credentials?: TaskCredentials;
+  /**
+   * Says whether grants that others have signed still hold, such as `revocationLists({ … })`. What the guard's own tasks
+   * have signed it knows itself. Default: nothing does, and what nobody can answer for is refused.
+   */
+  readonly revocation?: RevocationSource;
   /** Whom to ask where a policy wants an approval. Default: no one, so that such calls are refused. */
   readonly approver?: Approver;
   /**
@@ -105,6 +112,7 @@ const MEMBERS = [
   'fetch',
   'origins',
   'credentials',
+  'revocation',
   'approver',
   'evaluateOnly',
   'policyTimeoutMs',
@@ -125,6 +133,7 @@ export function createGuard(options: GuardOptions): Promise<Guard> {
 export async function createGuardWith(options: GuardOptions, clock: Clock): Promise<Guard> {
   checkMembers('the options of a guard', options, MEMBERS);
   const { identity, policy, audit, fetch, credentials, approver, evaluateOnly = false } = options;
+  const { revocation } = options;
   for (const [name, part] of Object.entries({ identity, policy, audit })) {
     if (typeof part !== 'object' || part === null)
       throw optionError('the options of a guard', `${name} is missing`);
@@ -142,6 +151,11 @@ export async function createGuardWith(options: GuardOptions, clock: Clock): Prom
       'the credentials of a guard',
       'they have no issue; give taskCredentials({ … })',
     );
+  if (
+    revocation !== undefined &&
+    typeof (revocation as Partial<RevocationSource>).status !== 'function'
+  )
+    throw optionError('the revocation of a guard', 'it has no status; give revocationLists({ … })');
   const policyTimeoutMs = checkDuration('policyTimeoutMs', options.policyTimeoutMs ?? 1_000);
   const approvalTimeoutMs = checkDuration(
     'approvalTimeoutMs',
@@ -160,6 +174,8 @@ export async function createGuardWith(options: GuardOptions, clock: Clock): Prom
     approver,
     approvalTimeoutMs,
     credentials,
+    grants: new IssuedGrants(clock, agent),
+    revocation,
     recorder: new Recorder(audit, clock, agent, evaluateOnly),
     startSpan,
     evaluateOnly,

@@ -13,6 +13,9 @@ export type {
   Denial,
   DenialReason,
   EventBase,
+  GrantEvent,
+  GrantRef,
+  GrantRefusedEvent,
   LabelEvent,
   RotationEvent,
   TaskEndEvent,
@@ -71,6 +74,7 @@ export type { ToolAnnotations } from './flow/annotations.js';
 export type { Confidentiality, Integrity, Labels } from './flow/labels.js';
 export type { Sink } from './flow/sink.js';
 export { GrantError } from './grant/grant-error.js';
+export type { GrantStatus } from './grant/verify.js';
 export { createGuard, type Guard, type GuardedTool, type GuardOptions } from './guard.js';
 export { type CedarPolicy, type CedarPolicyOptions, cedarPolicy } from './policy/cedar.js';
 export type { PolicyEngine } from './policy/engine.js';
@@ -92,6 +96,7 @@ export type {
   ToolProperties,
 } from './policy/request.js';
 export type { DeclassifyOptions, EndorseOptions } from './relabel.js';
+export type { RevocableLink, RevocationSource } from './revocation/source.js';
 export type {
   SchemaInput,
   SchemaOutput,

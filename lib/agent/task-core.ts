@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
 import type { JwtSvid } from '../identity/jwt/svid.js';
 import type { ClockTimer } from '../internal/clock.js';
-import type { TaskEnding, TaskRef } from './audit/events.js';
+import type { GrantRef, TaskEnding, TaskRef } from './audit/events.js';
 import type { Budget } from './budget.js';
 import { BusyTime } from './busy-time.js';
 import type { ArgumentRules } from './constraint/arguments.js';
@@ -60,6 +60,7 @@ export class TaskCore {
   #expiresAt: Date;
   #expiresText: string;
   #timer: ClockTimer | undefined;
+  #revoked: readonly GrantRef[] = [];
   #underWay = 0;
   #idle: (() => void) | undefined;
   #error: DeniedError | undefined;
@@ -227,6 +228,7 @@ export class TaskCore {
     for (const stop of this.#waiting) stop(this.#error);
     this.#controller.abort(this.#error);
     this.key.destroy();
+    this.#revoked = this.guard.grants.endTask(this.ref.id);
     this.credential?.close();
     return this.#closed;
   }
@@ -263,6 +265,9 @@ export class TaskCore {
       own.close();
       await recorder.append({ kind: 'credential', task, operation: 'dropped', ...own.name });
     }
+    await Promise.all(
+      this.#revoked.map((grant) => recorder.append({ kind: 'grant.revoke', task, grant })),
+    );
     const { calls, denied, bytesOut } = this;
     await recorder.append({
       kind: 'task.end',

@@ -16,6 +16,8 @@ export type AuditEvent =
   | LabelEvent
   | ApprovalEvent
   | CredentialEvent
+  | GrantEvent
+  | GrantRefusedEvent
   | RotationEvent;
 
 /** What every event says. */
@@ -205,6 +207,49 @@ export interface CredentialEvent extends EventBase {
   readonly expiresAt?: number;
   /** Why it was refused. */
   readonly reason?: string;
+}
+
+/** A grant, as each of its events names it. */
+export interface GrantRef {
+  /** The id of its last token. */
+  readonly jti: string;
+  /** The ids of all its tokens, root first, its own last: what ties the logs of several processes together. */
+  readonly chain: readonly string[];
+  /** The SPIFFE ID that holds it, or is to. */
+  readonly holder: string;
+  /** The tools that it allows. */
+  readonly tools: readonly string[];
+  /** Milliseconds since 1970. */
+  readonly expiresAt: number;
+}
+
+/** A task signed a root, passed a part of a grant on, or was started by one for the call of another; or its end revoked one. */
+export interface GrantEvent extends EventBase {
+  readonly kind: 'grant.issue' | 'grant.derive' | 'grant.accept' | 'grant.revoke';
+  /** Whose it is: that which gives it, or that which was started by it. */
+  readonly task: TaskRef;
+  readonly grant: GrantRef;
+  /** The SPIFFE ID whose X.509-SVID signed the root. */
+  readonly issuer?: string;
+  /** The tool that was called by it. */
+  readonly tool?: string;
+  /** The id of the proof that came with that call. */
+  readonly proof?: string;
+}
+
+/** What was shown as a grant for a call was not taken. */
+export interface GrantRefusedEvent extends EventBase {
+  readonly kind: 'grant.refuse';
+  /** Where it failed: the step of a `GrantError`. */
+  readonly step: string;
+  /** Why, in words. */
+  readonly reason: string;
+  /** The SPIFFE ID that showed it. */
+  readonly peer: string;
+  /** The tool that was to be called. */
+  readonly tool: string;
+  /** The ids that its tokens say they have, root first; not verified, and absent when they could not be read. */
+  readonly claimed?: readonly string[];
 }
 
 /** The X.509-SVID of the process was replaced. */

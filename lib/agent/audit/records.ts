@@ -6,6 +6,7 @@ import type {
   TaskEndEvent,
   TaskStartEvent,
 } from './events.js';
+import { grant, grantRefused } from './grant-records.js';
 import * as ocsf from './ocsf.js';
 import { common, labelsOf, type Parts, type Recorder, resource } from './record-parts.js';
 
@@ -32,6 +33,13 @@ export function recordParts(event: AuditEvent, recorder: Recorder): Parts {
       return approval(event);
     case 'credential':
       return credential(event);
+    case 'grant.issue':
+    case 'grant.derive':
+    case 'grant.accept':
+    case 'grant.revoke':
+      return grant(event);
+    case 'grant.refuse':
+      return grantRefused(event);
     case 'rotation':
       break;
   }

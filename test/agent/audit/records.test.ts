@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import {
   type AuditEvent,
   type CallDeniedEvent,
+  type GrantRef,
   type LabelEvent,
   recordedRequest,
   type TaskStartEvent,
@@ -31,6 +32,13 @@ const TASK_START: TaskStartEvent = {
   budget: { calls: 20 },
   business: { ticket: 42 },
   keyThumbprint: 'thumb',
+};
+const GRANT: GrantRef = {
+  jti: 'g-2',
+  chain: ['g-1', 'g-2'],
+  holder: 'spiffe://example.org/agents/mailer',
+  tools: ['send_email'],
+  expiresAt: NOON + 300_000,
 };
 const DENIED: CallDeniedEvent = {
   ...BASE,
@@ -108,6 +116,20 @@ const EVENTS: readonly AuditEvent[] = [
   { kind: 'rotation', time: NOON, agent: AGENT, serialNumber: '0a1b', notAfter: NOON + 3600_000 },
   taskEnd(),
   taskEnd({ ending: 'revoked', reason: 'asked by ops' }),
+  { ...BASE, kind: 'grant.issue', grant: { ...GRANT, jti: 'g-1', chain: ['g-1'] }, issuer: AGENT },
+  { ...BASE, kind: 'grant.derive', grant: GRANT, issuer: AGENT },
+  { ...BASE, kind: 'grant.accept', grant: GRANT, issuer: AGENT, tool: 'send_email', proof: 'p-1' },
+  { ...BASE, kind: 'grant.revoke', grant: GRANT },
+  {
+    kind: 'grant.refuse',
+    time: NOON,
+    agent: AGENT,
+    step: 'revoked',
+    reason: 'cannot take the grant',
+    peer: 'spiffe://example.org/agents/mailer',
+    tool: 'send_email',
+    claimed: ['g-1', 'g-2'],
+  },
   {
     ...BASE,
     kind: 'approval',

@@ -1,0 +1,33 @@
+import type { GrantLink } from '../grant/link.js';
+import type { GrantStatus } from '../grant/verify.js';
+
+/** What a source of revocations is told of a token: its id, who signed it, and when. */
+export type RevocableLink = Pick<GrantLink, 'jti' | 'by' | 'issuedAt'>;
+
+/** Says of each token of a chain whether it still holds. */
+export interface RevocationSource {
+  /** Never waits, never throws. A token that it cannot say anything about is `unknown`, which refuses the chain. */
+  status(link: RevocableLink): GrantStatus;
+}
+
+/** The SPIFFE ID of a task ends in `/task/` and its id, below that of its agent. */
+const TASK_SUFFIX = /\/task\/[^/]+$/;
+
+/** Who keeps the list of the tokens that this SPIFFE ID signs: the agent, for the tasks below it. */
+export function agentOf(id: string): string {
+  return id.replace(TASK_SUFFIX, '');
+}
+
+/**
+ * When a token was made, in milliseconds, as far as it says. Whoever signs it puts the time in its id (UUID version 7,
+ * RFC 9562 5.7), which is finer than `iat`; another id leaves `iat`.
+ */
+export function madeAt({ jti, issuedAt }: RevocableLink): number {
+  const second = issuedAt.getTime();
+  if (!UUID_V7.test(jti)) return second;
+  const ms = Number.parseInt(jti.slice(0, 8) + jti.slice(9, 13), 16);
+  // A child is never dated before its parent, so its id may be older than its `iat`, but is in no later second.
+  return Math.floor(ms / 1000) * 1000 === second ? ms : Math.min(ms, second);
+}
+
+const UUID_V7 = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
