@@ -14,8 +14,8 @@ const P_256 = '1.2.840.10045.3.1.7';
 const COORDINATE = 32;
 
 /**
- * The key that a task's SVID certifies: made for the one task, and gone with it. P-256, since few verifiers of SVIDs take
- * an Ed25519 leaf, this library's among them; and a key of its own beside the one that signs, since a key that
+ * The key that a task's SVID certifies: made for the one task, and gone with it. P-256, since SPIRE
+ * certifies an Ed25519 key too, but our verifier takes no such leaf (A-30); and a key of its own beside the one that signs, since a key that
  * TLS uses should sign nothing else.
  */
 export class CredentialKey {
