@@ -7,6 +7,7 @@ import { WorkloadApiServer } from 'agent-spiffe/testing';
 import { agentComparisons } from './agent.js';
 import { auditComparisons } from './audit.js';
 import { GoSpiffe } from './go.js';
+import { grantComparisons } from './grant.js';
 import { guardedComparisons } from './guarded.js';
 import { identityComparisons } from './identity.js';
 import { jwtComparisons } from './jwt.js';
@@ -33,6 +34,7 @@ const comparisons: readonly Comparison[] = [
   ...agent.comparisons,
   ...guarded.comparisons,
   ...audit.comparisons,
+  ...grantComparisons(),
   ...startComparisons(api.address),
 ];
 const results: Result[] = [];

@@ -42,7 +42,7 @@ export function judgePublished(vector: AatVector): string | null {
   const anchors = PUBLISHED.trust_anchors.map(({ iss, jwk }) => {
     const key = readHolderKey(jwk);
     if (key === undefined) throw new Error(`the anchor ${iss} has no key`);
-    return { ...key, issuer: iss };
+    return { algorithm: key.algorithm, key: key.key, issuer: iss };
   });
   const input: AatInput = {
     chain,

@@ -1,4 +1,12 @@
-import { constants, createPublicKey, hash, type KeyObject, sign, verify } from 'node:crypto';
+import {
+  constants,
+  createPublicKey,
+  hash,
+  type JsonWebKey,
+  type KeyObject,
+  sign,
+  verify,
+} from 'node:crypto';
 import {
   hasLength,
   JWT_ALGORITHMS,
@@ -7,7 +15,6 @@ import {
 } from '../../identity/jwt/algorithms.js';
 import { readJwk } from '../../identity/jwt/jwk.js';
 import { decodeBase64url } from '../../internal/base64url.js';
-import { BoundedMap } from '../../internal/bounded-map.js';
 import type { JsonRecord } from '../../internal/json.js';
 
 /** RFC 9864: fully specified; `EdDSA` is none of ours. */
@@ -29,9 +36,6 @@ const CURVE_OF: ReadonlyMap<string, string> = new Map([
   ['secp384r1', 'P-384'],
   ['secp521r1', 'P-521'],
 ]);
-
-/** The keys of a task come with each of its calls. They are read only of what a known key has signed. */
-const knownKeys = new BoundedMap<string, HolderKey>(1000);
 
 /** The names that `alg` may have. */
 export const ALGORITHMS: ReadonlySet<string> = new Set([ED25519, ...ALGORITHM_OF.values()]);
@@ -62,15 +66,31 @@ export function readHolderKey(jwk: JsonRecord): HolderKey | undefined {
 function readEd25519(jwk: JsonRecord): HolderKey | undefined {
   const { crv, x } = jwk;
   if (crv !== 'Ed25519' || typeof x !== 'string') return undefined;
-  const known = knownKeys.get(x);
-  if (known !== undefined) return known;
-  if (decodeBase64url(x)?.length !== ED25519_KEY_BYTES) return undefined;
-  // As a JWK: as SPKI the same costs ten times as much.
-  const key = createPublicKey({ key: { kty: 'OKP', crv, x }, format: 'jwk' });
-  const holder = { algorithm: ED25519, key, thumbprint: thumbprintOf(jwk) };
-  // A copy: a part of a string holds the whole of it, which may be a token.
-  knownKeys.set(Buffer.from(x, 'latin1').toString('latin1'), holder);
-  return holder;
+  return decodeBase64url(x)?.length === ED25519_KEY_BYTES ? new Ed25519Key(jwk) : undefined;
+}
+
+/** Any 32 bytes are such a key; it is made when something is to be verified with it. */
+class Ed25519Key implements HolderKey {
+  readonly algorithm = ED25519;
+  readonly #jwk: JsonRecord;
+  #key: KeyObject | undefined;
+  #thumbprint: string | undefined;
+
+  constructor(jwk: JsonRecord) {
+    this.#jwk = jwk;
+  }
+
+  get key(): KeyObject {
+    // As a JWK: as SPKI the same costs ten times as much.
+    const { kty, crv, x } = this.#jwk as Record<string, string>;
+    this.#key ??= createPublicKey({ key: { kty, crv, x } as JsonWebKey, format: 'jwk' });
+    return this.#key;
+  }
+
+  get thumbprint(): string {
+    this.#thumbprint ??= thumbprintOf(this.#jwk);
+    return this.#thumbprint;
+  }
 }
 
 /** RFC 7638 3.2 and 3.3: over the required members alone, by name, as JSON without blanks. */

@@ -16,8 +16,6 @@ export class GrantLink {
   readonly depth: number;
   /** How deep a token below it may be. */
   readonly maxDepth: number;
-  readonly issuedAt: Date;
-  readonly expiresAt: Date;
   /** To whom it may be shown; absent when it does not say. */
   readonly audience?: readonly string[];
   readonly labels: Labels;
@@ -37,14 +35,21 @@ export class GrantLink {
     this.taskId = profile.taskId;
     this.depth = token.depth;
     this.maxDepth = token.maxDepth;
-    this.issuedAt = new Date(token.iat * 1000);
-    this.expiresAt = new Date(token.exp * 1000);
-    if (token.audience !== undefined) this.audience = token.audience;
+    if (token.audience !== undefined) this.audience = Object.freeze([...token.audience]);
     this.labels = profile.labels;
     if (profile.budget !== undefined) this.budget = profile.budget;
     this.thumbprint = token.holder.thumbprint;
     this.hash = token.hash;
     Object.freeze(this);
+  }
+
+  /** Each call gives a Date of its own, since none can be frozen. */
+  get issuedAt(): Date {
+    return new Date(this.#token.iat * 1000);
+  }
+
+  get expiresAt(): Date {
+    return new Date(this.#token.exp * 1000);
   }
 
   /** The tools that it allows. */

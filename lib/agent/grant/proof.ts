@@ -10,6 +10,7 @@ import {
 } from '../../internal/strict-json.js';
 import { ArgumentRules } from '../constraint/arguments.js';
 import { Constraint } from '../constraint/constraint.js';
+import type { ArgumentMap } from './capabilities.js';
 import type { Chain } from './chain.js';
 import { demand, GrantError } from './grant-error.js';
 import { checkAlgorithm, isSigned, type Jws, readClaims, splitJws } from './jws.js';
@@ -52,12 +53,21 @@ export function checkCall(leaf: Token, tool: string, argsJson: string): JsonReco
   const map = leaf.tools.get(tool);
   demand(map !== undefined, '6b', 'it has no such tool', tool);
   const args = readArguments(argsJson, '6b');
-  const constraints = Object.fromEntries(
-    [...map].map(([name, each]) => [name, Constraint.parse(each)]),
-  );
-  const problem = ArgumentRules.parse(tool, constraints).problem(args);
+  const problem = rulesOf(tool, map).problem(args);
   demand(problem === undefined, '6b', `it allows no such call, ${problem ?? ''}`, tool);
   return args;
+}
+
+/** The same leaf comes with each call of a task. */
+const knownRules = new WeakMap<ArgumentMap, ArgumentRules>();
+
+function rulesOf(tool: string, map: ArgumentMap): ArgumentRules {
+  const known = knownRules.get(map);
+  if (known !== undefined) return known;
+  const constraints = [...map].map(([name, each]) => [name, Constraint.parse(each)] as const);
+  const rules = ArgumentRules.parse(tool, Object.fromEntries(constraints));
+  knownRules.set(map, rules);
+  return rules;
 }
 
 /** The arguments of a call, from the text that came: no member twice, no number that changes when it is read. */

@@ -1,12 +1,13 @@
 import { randomUUID } from 'node:crypto';
+import { BoundedMap } from '../../internal/bounded-map.js';
 import { canonicalJson } from '../../internal/canonical-json.js';
-import { isRecord, memberOf } from '../../internal/strict-json.js';
+import type { JsonValue } from '../../internal/json.js';
 import { checkText } from '../options.js';
 import { demand } from './grant-error.js';
-import { hashOf, readClaims, splitJws } from './jws.js';
+import { splitJws } from './jws.js';
 import { readArguments } from './proof.js';
 import { type GrantSigner, writeJws } from './sign.js';
-import { textOf } from './token.js';
+import { readHeld } from './token.js';
 import { secondsOf } from './verify.js';
 
 /** A proof for one call. */
@@ -34,17 +35,14 @@ export interface ProveGrantOptions {
  */
 export function proveGrant(options: ProveGrantOptions): string {
   const { signer, tool, audience, nonce, now = new Date() } = options;
-  const leaf = splitJws(options.leaf, '2c');
-  const claims = readClaims(leaf, '2c');
-  const confirmation = memberOf(claims, 'cnf');
-  const jwk = isRecord(confirmation) ? memberOf(confirmation, 'jwk') : undefined;
-  demand(isRecord(jwk) && jwk['x'] === signer.publicJwk.x, '7b', 'its leaf is held by another key');
+  const leaf = leafOf(options.leaf);
+  demand(leaf.x === signer.publicJwk.x, '7b', 'its leaf is held by another key');
   const args = canonicalJson(readArguments(options.argsJson, '6b'));
   // The members in the order of RFC 8785.
   const members = [
     ...(audience === undefined ? [] : [`"aat_aud":${textual('its audience', audience)}`]),
-    `"aat_hash":"${hashOf(leaf)}"`,
-    `"aat_id":${textual('its leaf', textOf(claims, 'jti', '2c'))}`,
+    `"aat_hash":"${leaf.hash}"`,
+    `"aat_id":${textual('its leaf', leaf.jti)}`,
     `"aat_tool":${textual('its tool', tool)}`,
     `"hta":${args}`,
     `"iat":${secondsOf(now)}`,
@@ -52,6 +50,24 @@ export function proveGrant(options: ProveGrantOptions): string {
     ...(nonce === undefined ? [] : [`"nonce":${textual('its nonce', nonce)}`]),
   ];
   return writeJws('aat-pop+jwt', 'Ed25519', `{${members.join(',')}}`, (data) => signer.sign(data));
+}
+
+/** What a proof says of a leaf, which is the same for each call of a task. */
+interface Leaf {
+  readonly jti: string;
+  readonly hash: string;
+  readonly x: JsonValue | undefined;
+}
+
+const knownLeaves = new BoundedMap<string, Leaf>(100);
+
+function leafOf(token: string): Leaf {
+  const known = knownLeaves.get(token);
+  if (known !== undefined) return known;
+  const { jti, hash, jwk } = readHeld(splitJws(token, '2c'));
+  const leaf = { jti, hash, x: jwk['x'] };
+  knownLeaves.set(token, leaf);
+  return leaf;
 }
 
 function textual(what: string, text: string): string {

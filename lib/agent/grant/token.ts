@@ -42,8 +42,7 @@ export function readRoot(jws: Jws, issuer: string, now: number, limits: Limits):
   const exp = wholeOf(claims, 'exp', '3b');
   demand(memberOf(claims, 'del_depth') === 0, '3c', 'the del_depth of its root is not 0');
   demand(!Object.hasOwn(claims, 'par_hash'), '3d', 'its root has a par_hash');
-  demand(exp > now, '3e', 'its root has expired');
-  demand(iat <= now + limits.skew, '3f', 'its root was issued in the future');
+  checkTimes({ depth: 0, iat, exp }, now, limits);
   demand(exp > iat, '3g', 'its root expires before it was issued');
   demand(exp <= iat + limits.lifetime, '3h', 'its root lives too long');
   const maxDepth = wholeOf(claims, 'del_max_depth', '3i');
@@ -123,6 +122,17 @@ export function readChild(parent: Token, jws: Jws, now: number, limits: Limits):
     hash: hashOf(jws),
     claims,
   };
+}
+
+/** What of a token that has held may have ceased to: steps 3e and 3f, or 4i and 4k. */
+export function checkTimes(
+  { depth, iat, exp }: Pick<Token, 'depth' | 'iat' | 'exp'>,
+  now: number,
+  limits: Limits,
+): void {
+  const [over, early] = depth === 0 ? ['3e', '3f'] : ['4i', '4k'];
+  demand(exp > now, over, 'it has expired');
+  demand(iat <= now + limits.skew, early, 'it was issued in the future');
 }
 
 /** A token of one's own, which is not verified: what it says, wherever it stands in a chain. */

@@ -4,17 +4,14 @@ import type { JsonRecord } from '../../internal/json.js';
 import { joinLabels, type Labels } from '../flow/labels.js';
 import { optionError } from '../options.js';
 import { leafOf } from './aat.js';
-import { splitChain, verifyChain } from './chain.js';
 import { demand } from './grant-error.js';
 import type { GrantUsage } from './grant-usage.js';
-import { checkIssued, verifyIssuer } from './issuer.js';
+import { readChain } from './known-chains.js';
 import { DEFAULT_LIMITS, type Limits } from './limits.js';
-import { GrantLink } from './link.js';
+import type { GrantLink } from './link.js';
 import type { GrantPresentation } from './presentation.js';
-import { checkProfile, type ProfileClaims, readProfile } from './profile.js';
 import { checkAudience, checkCall, checkProof, openProof, type Receiver } from './proof.js';
 import type { ReplayCache } from './replay-cache.js';
-import type { Token } from './token.js';
 
 /** What is known of a grant. Only `active` lets a call pass. */
 export type GrantStatus = 'active' | 'revoked' | 'unknown';
@@ -77,23 +74,7 @@ export function verifyGrant(
   const at = options.now ?? new Date();
   const now = secondsOf(at);
   const receiver = receiverOf(options);
-  const tokens = splitChain(presentation.chain, limits);
-  const issuer = verifyIssuer(presentation.issuer, options.bundles, at);
-  const profiles = new Map<Token, ProfileClaims>();
-  const chain = verifyChain(tokens, [issuer], now, limits, (token, parent) => {
-    const profile = readProfile(token);
-    const above = parent && profiles.get(parent);
-    if (above === undefined) checkIssued(token, issuer);
-    else checkProfile(above, profile);
-    profiles.set(token, profile);
-  });
-  let by = issuer.id;
-  const links = chain.map((token) => {
-    const profile = profiles.get(token) as ProfileClaims;
-    const link = new GrantLink(token, profile, by);
-    by = profile.sub;
-    return link;
-  });
+  const { chain, links, issuer } = readChain(presentation, options.bundles, at, limits);
   const leaf = leafOf(chain);
   const last = links.at(-1) as GrantLink;
   demand(last.sub.equals(peer), 'peer', `it was given to ${last.sub}, and ${peer} shows it`);
@@ -116,7 +97,7 @@ export function verifyGrant(
   spend(links, options, now);
   replay.record(used, peer.toString(), until);
   return Object.freeze({
-    chain: Object.freeze(links),
+    chain: links,
     leaf: last,
     issuer: issuer.id,
     tool,

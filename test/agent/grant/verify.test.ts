@@ -115,6 +115,65 @@ describe('a grant', () => {
     expect(ids).to.deep.equal(links.map(({ jti }) => jti));
   });
 
+  describe('that was seen before', () => {
+    it('is verified anew when a character of it, its SVID or the bundles are others', () => {
+      const chain = world.chain();
+      const presentation = world.present(chain);
+      const other = new GrantWorld();
+      const bundles = X509Bundles.of(world.ca.bundle);
+      world.verify(presentation, { bundles });
+      const [root = '', child = '', leaf = ''] = chain;
+      // Another signature of the same text would do as well, had the signer made it.
+      const bent = `${root.slice(0, -6)}AAAAA${root.at(-1)}`;
+      const again = (): typeof presentation => world.present(chain);
+      expectStep('3b', () => world.verify({ ...again(), chain: [bent, child, leaf] }, { bundles }));
+      expectStep('4q', () =>
+        world.verify({ ...again(), chain: [world.root(), child, leaf] }, { bundles }),
+      );
+      expectStep('3b', () =>
+        world.verify(
+          { ...again(), issuer: world.ca.issue(ORCHESTRATOR).certificates },
+          { bundles },
+        ),
+      );
+      expectStep('issuer', () =>
+        world.verify(again(), { bundles: X509Bundles.of(other.ca.bundle) }),
+      );
+      expectStep('issuer', () => world.verify(again(), { bundles: X509Bundles.of() }));
+      world.verify(again(), { bundles: X509Bundles.of(world.ca.bundle) });
+    });
+
+    it('is held to the clock, root and child', () => {
+      const root = world.root();
+      const child = world.child(root, { expiresAt: later(60_000) });
+      const show = (ms: number, chain: readonly string[]): unknown =>
+        world.verify(world.present(chain, { now: later(ms) }), { now: later(ms) });
+      show(0, [root]);
+      show(0, [root, child]);
+      show(59_000, [root, child]);
+      expectStep('4i', () => show(60_000, [root, child]));
+      show(60_000, [root]);
+      const young = world.root({ now: later(40_000) });
+      show(40_000, [young]);
+      expectStep('3f', () => show(9000, [young]));
+      expectStep('3e', () => show(600_000, [root]));
+      expectStep('3e', () => show(600_000, [root, child]));
+    });
+
+    it('gives nothing that a caller could change for the next', () => {
+      const chain = world.chain();
+      const { leaf } = world.verify(world.present(chain));
+      leaf.expiresAt.setTime(0);
+      (leaf.constraintsOf('send') as Record<string, unknown>)['to'] = undefined;
+      expect(() => (leaf.tools as string[]).push('pay')).to.not.throw();
+      const again = world.verify(world.present(chain)).leaf;
+      expect(again.expiresAt.getTime()).to.equal(later(600_000).getTime());
+      expect(again.constraintsOf('send')?.['to']).to.be.an('object');
+      expect(again.tools).to.deep.equal(['send']);
+      expect(Object.isFrozen(again) && Object.isFrozen(again.labels)).to.equal(true);
+    });
+  });
+
   describe('and its proof', () => {
     it('is taken once', () => {
       const presentation = world.present(world.chain());
