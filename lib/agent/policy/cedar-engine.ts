@@ -63,7 +63,7 @@ export class CedarEngine implements PolicyEngine {
       );
     }
     const model = modelOf(tools, this.#settings.business);
-    const cedar = await loadCedar();
+    const cedar = loadCedar();
     const texts = await this.#read();
     this.#enforce(cedar, model, cedarSet(cedar, texts, model));
     this.#cedar = cedar;

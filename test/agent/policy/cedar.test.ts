@@ -415,14 +415,13 @@ describe('cedarPolicy', () => {
   });
 
   it('says what to install where Cedar is not', () => {
-    const loader = `export const resolve = (name, context, next) => {
-      if (!name.startsWith('@cedar-policy/')) return next(name, context);
-      throw Object.assign(new Error('Cannot find package'), { code: 'ERR_MODULE_NOT_FOUND' });
-    }`;
     const program = `
-      import { register } from 'node:module';
-      if (process.argv[1] === 'without')
-        register('data:text/javascript,' + encodeURIComponent(${JSON.stringify(loader)}));
+      import Module from 'node:module';
+      const resolve = Module._resolveFilename;
+      Module._resolveFilename = (name, ...rest) => {
+        if (process.argv[1] === 'with' || !name.startsWith('@cedar-policy/')) return resolve(name, ...rest);
+        throw Object.assign(new Error('Cannot find module'), { code: 'MODULE_NOT_FOUND' });
+      };
       const { cedarPolicy } = await import('agent-spiffe/agent');
       const policy = cedarPolicy({ policies: { p: ${JSON.stringify(PERMIT)} } });
       const told = await policy.prepare([]).then(() => 'ready', ({ message }) => message);
