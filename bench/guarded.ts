@@ -222,7 +222,7 @@ class Bare {
   }
 }
 
-/** Never inlined, or Node 20 and 22 abort. */
+/** Not inlined into its caller, where Node 20 and 22 may abort. */
 const isAuthorized = new Proxy(statefulIsAuthorized, {});
 
 /** Each about one of the tools; one of them permits the call. */

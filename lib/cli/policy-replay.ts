@@ -1,5 +1,5 @@
 import type { Replayed, ReplayedDecision } from '../agent/policy/replay.js';
-import { readTools, unusable } from './policy-tools.js';
+import { readTools, tellDoubts, unusable } from './policy-tools.js';
 
 interface ReplayOptions {
   readonly policies: string;
@@ -27,11 +27,15 @@ export async function runReplay(directory: string, options: ReplayOptions): Prom
     import('../agent/policy/cedar-files.js'),
   ]);
   const texts = await readPolicies(policies);
+  const logger = tellDoubts();
   const counts = { same: 0, allowed: 0, denied: 0, obligations: 0, undecided: 0 };
   const replayed = replay(
     directory,
     async (set) => {
-      const engine = cedarPolicyWith({ policies: texts }, { ...(business && { business }) });
+      const engine = cedarPolicyWith(
+        { policies: texts },
+        { logger, ...(business && { business }) },
+      );
       await engine.prepare(set);
       return engine;
     },

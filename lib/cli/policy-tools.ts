@@ -7,6 +7,7 @@ import {
   parseJsonObject,
 } from '../internal/json.js';
 import { quote } from '../internal/quote.js';
+import { type Logger, SILENT } from '../log.js';
 
 /** A file that says what policies are about. */
 export interface ToolsFile {
@@ -41,6 +42,16 @@ export async function readTools(path: string): Promise<ToolsFile> {
 function isTool(tool: unknown): boolean {
   if (!isJsonObject(tool) || typeof tool['name'] !== 'string') return false;
   return tool['inputSchema'] === undefined || isJsonObject(tool['inputSchema']);
+}
+
+/** Prints what is doubtful about policies, each thing once. */
+export function tellDoubts(): Logger {
+  const told = new Set<string>();
+  const warn = (_: object, message: string): void => {
+    if (!told.has(message)) console.error(`agent-spiffe: note: ${message}`);
+    told.add(message);
+  };
+  return { ...SILENT, warn };
 }
 
 /** For what a command was pointed at. */

@@ -5,8 +5,9 @@ import type { DecisionRequest } from '../agent/policy/request.js';
 import type { ToolDescription } from '../agent/tool-description.js';
 import { isJsonObject, type JsonObject } from '../internal/json.js';
 import { quote } from '../internal/quote.js';
+import type { Logger } from '../log.js';
 import { runReplay } from './policy-replay.js';
-import { readTools, unusable } from './policy-tools.js';
+import { readTools, tellDoubts, unusable } from './policy-tools.js';
 
 const FAILED = 1;
 
@@ -43,7 +44,9 @@ export function addPolicyCommand(program: Command): void {
 
 async function runTest(directory: string, options: { readonly json?: boolean }): Promise<void> {
   const outcomes: Outcome[] = [];
-  for (const file of await testFiles(directory)) outcomes.push(...(await runFile(directory, file)));
+  const logger = tellDoubts();
+  for (const file of await testFiles(directory))
+    outcomes.push(...(await runFile(directory, file, logger)));
   const failed = outcomes.filter(({ passed }) => !passed);
   const lines = failed.map(
     ({ file, test, decision, reasons, error }) =>
@@ -66,13 +69,17 @@ async function testFiles(directory: string): Promise<readonly string[]> {
   return files;
 }
 
-async function runFile(directory: string, file: string): Promise<readonly Outcome[]> {
+async function runFile(
+  directory: string,
+  file: string,
+  logger: Logger,
+): Promise<readonly Outcome[]> {
   const { tools, business, content } = await readTools(join(directory, file));
   const { tests } = content;
   if (tools === undefined || !Array.isArray(tests) || tests.length === 0)
     throw unusable(file, 'it is no JSON object with the lists tools and tests');
   const { cedarPolicy } = await import('../agent/policy/cedar.js');
-  const engine = cedarPolicy(directory, { reloadMs: false, ...(business && { business }) });
+  const engine = cedarPolicy(directory, { reloadMs: false, logger, ...(business && { business }) });
   await engine.prepare(tools as readonly ToolDescription[]);
   const { signal } = new AbortController();
   const outcomes: Outcome[] = [];

@@ -56,6 +56,19 @@ describe('agent-spiffe policy test', () => {
     expect(run()).to.include({ status: 0 });
   });
 
+  it('notes a policy that can never apply, once', () => {
+    write('a', true);
+    expect(run()).to.include({ status: 0, stderr: '' });
+    writeFileSync(join(directory, 'b.test.json'), readFileSync(join(directory, 'a.test.json')));
+    writeFileSync(
+      join(directory, 'b.cedar'),
+      'forbid(principal, action, resource) when { context.arguments has ot };',
+    );
+    const { status, stderr } = run();
+    expect(stderr).to.match(/^agent-spiffe: note: .*`b\.cedar#1`.*impossible.*\n$/);
+    expect(status).to.equal(0);
+  });
+
   it('takes a denial for an error for no decision', () => {
     write(1, false);
     expect(run()).to.include({ status: 1 });

@@ -150,6 +150,8 @@ export class CedarEngine implements PolicyEngine {
       slices.set(action, sliceOf(model, action, part.name, part.reads));
     }
     this.#inForce = { set, slices };
+    for (const doubt of set.doubts)
+      this.#settings.logger.warn(doubt, `a policy is hardly meant so: ${doubt.why}`);
   }
 
   #decisionOf(response: {

@@ -23,6 +23,8 @@ export interface CedarPolicyEntry {
 export interface CedarSet {
   readonly revision: string;
   readonly policies: ReadonlyMap<string, CedarPolicyEntry>;
+  /** What is valid and hardly meant: a policy that never applies, a text in which letters of two scripts look alike. */
+  readonly doubts: readonly { readonly policy: string; readonly why: string }[];
 }
 
 /**
@@ -53,7 +55,11 @@ export function cedarSet(cedar: CedarLibrary, texts: PolicyTexts, model: CedarMo
   const [first] = answer.validationErrors;
   if (first !== undefined)
     throw invalid(files.get(first.policyId) ?? '', first.policyId, told([first.error]));
-  return { revision: revisionOf(texts), policies };
+  const doubts = answer.validationWarnings.map(({ policyId, error }) => ({
+    policy: policyId,
+    why: told([error]),
+  }));
+  return { revision: revisionOf(texts), policies, doubts };
 }
 
 /** The policies that can have a say about an action, in the form that Cedar takes. Ids are by record: it ignores `@id`. */

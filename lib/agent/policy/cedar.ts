@@ -12,7 +12,7 @@ export interface CedarPolicyOptions {
   readonly business?: JsonRecord;
   /** How often a directory is looked at for other policies, in ms, or `false` for never. Default: 5,000. */
   readonly reloadMs?: number | false;
-  /** Told when policies were exchanged, or could not be. Default: nobody. */
+  /** Told when policies were exchanged, or could not be, and of those that can never apply. Default: nobody. */
   readonly logger?: Logger;
 }
 

@@ -16,6 +16,7 @@ import { FakeClock } from 'agent-spiffe/testing';
 import { expect } from 'chai';
 import { cedarPolicyWith } from '#lib/agent/policy/cedar.js';
 import { CedarEngine } from '#lib/agent/policy/cedar-engine.js';
+import { memoryLogger } from '../../support/memory-logger.js';
 import { until } from '../../support/until.js';
 import { AGENT, bench, type Deferred, deferred, rejection, taskOf } from '../support.js';
 
@@ -516,6 +517,32 @@ describe('cedarPolicy', () => {
         expect(other.pendingTimers).to.equal('reloadMs' in options ? 0 : 1);
         await quiet.close();
         expect(other.pendingTimers).to.equal(0);
+      }
+    });
+
+    it('says which policies can never apply, and which look like what they are not', async () => {
+      for (const [text, why] of [
+        [
+          'forbid(principal, action, resource) when { context.arguments has amuont };',
+          /impossible/,
+        ],
+        [`${PERMIT} // twin`, undefined],
+        [
+          'permit(principal, action, resource) when { context.task.purpose == "p\u0430y" };',
+          /mixed scripts/,
+        ],
+      ] as const) {
+        const messages: string[] = [];
+        const logger = {
+          ...memoryLogger(),
+          warn: (_: object, message: string) => messages.push(message),
+        };
+        write(text);
+        const other = cedarPolicyWith(directory, { logger, reloadMs: false }, clock);
+        await other.prepare([tool('send')]);
+        expect(messages).to.have.length(why === undefined ? 0 : 1);
+        if (why !== undefined) expect(messages[0]).to.match(why).and.to.include('a.cedar#1');
+        await other.close();
       }
     });
 
