@@ -82,12 +82,12 @@ describe('fuzzed grants, with nothing but GrantError and never more than 50 ms',
     });
     expect(count).to.be.greaterThan(200);
   });
-
-  function safe(text: string): unknown {
-    try {
-      return JSON.parse(text);
-    } catch {
-      return {};
-    }
-  }
 });
+
+function safe(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return {};
+  }
+}
