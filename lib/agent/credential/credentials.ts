@@ -1,8 +1,10 @@
 import { SpiffeError } from '../../errors.js';
 import type { BoundFetch, BoundResponse } from '../../identity/source.js';
+import { SYSTEM_CLOCK } from '../../internal/clock.js';
 import { isJsonObject, member } from '../../internal/json.js';
+import { checkDuration } from '../../internal/options.js';
 import { quote } from '../../internal/quote.js';
-import { checkFunction, checkMembers, optionError } from '../options.js';
+import { checkFunction, checkMembers } from '../options.js';
 
 /** What a task asks of those who give it a credential. */
 export interface TaskCredentialRequest {
@@ -48,10 +50,9 @@ const LONGEST_ANSWER = 256 * 1024;
 export function taskCredentials(options: TaskCredentialsOptions): TaskCredentials {
   const what = 'the options of task credentials';
   checkMembers(what, options, ['authority', 'fetch', 'timeoutMs']);
-  const { authority: url, timeoutMs = 10_000 } = options;
+  const { authority: url } = options;
   const fetch = checkFunction(`${what}: fetch`, options.fetch);
-  if (!Number.isSafeInteger(timeoutMs) || timeoutMs <= 0)
-    throw optionError(`${what}: timeoutMs`, 'it is no whole number of milliseconds');
+  const timeoutMs = checkDuration('timeoutMs', options.timeoutMs ?? 10_000);
   fetch.peerRule(url);
   return {
     issue: async ({ csr, purpose, expiresAt, signal }) => {
@@ -60,16 +61,27 @@ export function taskCredentials(options: TaskCredentialsOptions): TaskCredential
         expiresAt: expiresAt.getTime(),
         purpose,
       });
-      const within = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
       const headers = { 'content-type': 'application/json' };
       let response: BoundResponse;
       let answer: string;
+      // Not AbortSignal.any and .timeout: they stay until the time is over, whatever came before.
+      const waiting = new AbortController();
+      const late = SYSTEM_CLOCK.setTimeout(
+        () => waiting.abort(unavailable(url, `no answer within ${timeoutMs} ms`)),
+        timeoutMs,
+      );
+      const abort = (): void => waiting.abort(signal.reason);
+      signal.addEventListener('abort', abort);
       try {
-        response = await fetch(url, { method: 'POST', headers, body, signal: within });
+        signal.throwIfAborted();
+        response = await fetch(url, { method: 'POST', headers, body, signal: waiting.signal });
         answer = await response.text();
       } catch (cause) {
         signal.throwIfAborted();
         throw unavailable(url, 'it did not answer', cause);
+      } finally {
+        SYSTEM_CLOCK.clearTimeout(late);
+        signal.removeEventListener('abort', abort);
       }
       if (response.status === 200) return readCertificates(url, answer);
       const said = `it answered ${response.status}: ${quote(answer.trim())}`;
