@@ -1,3 +1,4 @@
+import { canonicalJson } from '../internal/canonical-json.js';
 import { freezeJsonObject } from '../internal/frozen-json.js';
 import type { JsonRecord } from '../internal/json.js';
 import type { DataFlow } from './flow/annotations.js';
@@ -36,7 +37,7 @@ export function admit(
   const rules = task.rules(tool.name);
   if (rules === undefined) grounds.deny('tool-not-in-task', 'the task does not have it');
   const defined = checkPinned(task, tool, grounds);
-  const args = takeArguments(tool, input, grounds);
+  const args = takeArguments(task, tool, input, grounds);
   const { labels } = task.flow;
   grounds.ask = () => requestFor(task, tool, { args, flow: tool.flow(args, defined), labels });
   const problem = rules?.problem(args);
@@ -87,13 +88,15 @@ function checkClearance({ returns }: DataFlow, task: TaskCore, grounds: Grounds)
   );
 }
 
-function takeArguments(tool: Tool, input: unknown, grounds: Grounds): JsonRecord {
+function takeArguments(task: TaskCore, tool: Tool, input: unknown, grounds: Grounds): JsonRecord {
   let captured: JsonRecord;
   try {
     captured = freezeJsonObject(input);
   } catch (error) {
     throw grounds.error('argument', untakeable(error), [], error);
   }
+  if (task.only?.tool === tool.name && canonicalJson(captured) !== task.only.args)
+    grounds.deny('argument', 'its arguments are not those that the task was started for');
   try {
     return tool.validate(captured);
   } catch (error) {

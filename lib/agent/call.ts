@@ -1,11 +1,14 @@
 import { randomUUID } from 'node:crypto';
+import { canonicalJson } from '../internal/canonical-json.js';
 import { deadline } from '../internal/deadline.js';
 import type { JsonRecord } from '../internal/json.js';
 import { type Admitted, admit, checkPinned, checkSink } from './admit.js';
 import { obtainApproval } from './approval/obtain.js';
 import type { CallRef, DecisionRecord, EventBase } from './audit/events.js';
 import { current, type GuardCore, type Running } from './core.js';
+import { CallGrant, type ShowGrantOptions } from './delegation/call-grant.js';
 import { DeniedError } from './denied.js';
+import type { Labels } from './flow/labels.js';
 import { Grounds } from './grounds.js';
 import { decide, type Verdict } from './policy/decide.js';
 import type { ApprovalObligation, DecisionRequest, Obligation } from './policy/request.js';
@@ -22,6 +25,16 @@ export interface CallContext {
   /** Names the call in the record. */
   readonly callId: string;
   readonly taskId: string;
+  /**
+   * For a tool that is a call of a service: the task's grant, and its proof for this one call. The first one signs and
+   * records the root of a task that was started without a grant.
+   *
+   * @throws SpiffeError `ERR_SPIFFE_GRANT_INVALID`, `ERR_SPIFFE_TASK_ENDED`, `ERR_SPIFFE_AUDIT_UNAVAILABLE`, and
+   * `ERR_SPIFFE_OPTION_INVALID` where no token can carry the task's constraint on an argument that is no scalar.
+   */
+  showGrant(options: ShowGrantOptions): Promise<CallGrant>;
+  /** What the call brings has these labels, too: from now on the task has read such data. */
+  taint(labels: Labels): void;
 }
 
 /** The function of a tool. */
@@ -150,7 +163,7 @@ class Call {
 
   /** Whoever offers the tool may have changed it; with what is known here alone that could not be noticed. */
   async #confirm(confirm: NonNullable<Tool['confirm']>): Promise<void> {
-    const { signal } = this.#context();
+    const signal = this.#signal();
     try {
       await this.#wait(confirm({ signal }));
     } catch (error) {
@@ -191,7 +204,7 @@ class Call {
     task.bytesOut += bytesOut;
     task.busy();
     try {
-      result = this.span.within(() => current.run(running, run, args, this.#context()));
+      result = this.span.within(() => current.run(running, run, args, this.#contextOf(args, flow)));
       if (isThenable(result)) result = await this.#wait(Promise.resolve(result));
       // A function that waits for nothing can outlive its task too.
       const ended = task.ended();
@@ -217,12 +230,26 @@ class Call {
     return result;
   }
 
-  #context(): CallContext {
-    const { signal, ref } = this.#task;
+  #signal(): AbortSignal {
+    const { signal } = this.#task;
+    return this.#outer === undefined ? signal : AbortSignal.any([signal, this.#outer]);
+  }
+
+  #contextOf(args: JsonRecord, { returns }: Admitted['flow']): CallContext {
+    const task = this.#task;
+    const tool = this.#tool.name;
     return {
-      signal: this.#outer === undefined ? signal : AbortSignal.any([signal, this.#outer]),
+      signal: this.#signal(),
       callId: this.#names.call.id,
-      taskId: ref.id,
+      taskId: task.ref.id,
+      showGrant: async ({ audience, nonce }) => {
+        const argsJson = canonicalJson(args);
+        // What this very call will read is not in what it sends.
+        const labels = task.flow.labelsBeside(returns);
+        const call = { tool, args, argsJson, audience, nonce, labels };
+        return new CallGrant(argsJson, await task.grants.present(call));
+      },
+      taint: (labels) => task.flow.take(labels),
     };
   }
 

@@ -8,6 +8,9 @@ import type { AuditLog } from './audit/log.js';
 import type { CallContext } from './call.js';
 import type { GuardCore } from './core.js';
 import type { TaskCredentials } from './credential/credentials.js';
+import type { DelegatedTaskOptions } from './delegation/delegated-task.js';
+import type { GrantOffer } from './delegation/offer.js';
+import type { AcceptOptions, GrantCarrier } from './delegation/receiver.js';
 import { LocalGuard } from './local-guard.js';
 import { checkMembers, optionError } from './options.js';
 import type { PolicyEngine } from './policy/engine.js';
@@ -96,6 +99,31 @@ export interface Guard {
    * `ERR_SPIFFE_CREDENTIAL_UNAVAILABLE` when its credential is not to be had, and what `identity.x509.svid()` throws.
    */
   startTask(options: TaskOptions): Promise<Task>;
+  /**
+   * What to send to whoever is to delegate something to this process: its SPIFFE ID, and the public half of a new key. The
+   * grant must be taken by {@link Guard.startDelegated} within a minute.
+   */
+  offer(): GrantOffer;
+  /**
+   * Starts a task that may do what a grant says which another process has delegated to this one, or less. It ends with the
+   * grant, unless that is made anew in time (`task.renewGrant`). What it shows to services is that grant, and what it
+   * delegates is a part of it.
+   *
+   * @param grant - the JSON of a `Delegation`, as it came.
+   * @throws GrantError when a service would not take it, when it is not for this process, or not for a key that was offered;
+   * SpiffeError `ERR_SPIFFE_OPTION_INVALID` for tools that it does not allow; otherwise as {@link Guard.startTask}.
+   */
+  startDelegated(grant: unknown, options: DelegatedTaskOptions): Promise<Task>;
+  /**
+   * Judges one call that came to a server, by the grant and the proof that came with it, and starts a task that may carry
+   * out this call and no other: of this tool, once, with these arguments. It holds what its caller has read. End it with
+   * the request.
+   *
+   * @param request - as it came to a server that `createServer` made, whose mutual TLS shows the caller.
+   * @throws GrantError when the call is refused, with the step that failed, which is on record then; SpiffeError as
+   * {@link Guard.startTask} does.
+   */
+  accept(request: GrantCarrier, options: AcceptOptions): Promise<Task>;
   /** The tools, as they are described at this moment. */
   readonly tools: readonly ToolDescription[];
   /** The tasks that are open. */

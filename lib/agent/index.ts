@@ -69,11 +69,33 @@ export {
   type TaskCredentialsOptions,
   taskCredentials,
 } from './credential/credentials.js';
+export { CallGrant, type ShowGrantOptions } from './delegation/call-grant.js';
+export { type CallServiceOptions, callService, takeAnswer } from './delegation/call-service.js';
+export type { DelegateOptions } from './delegation/delegate-options.js';
+export type { DelegatedTaskOptions } from './delegation/delegated-task.js';
+export { Delegation } from './delegation/delegation.js';
+export type { GrantOffer } from './delegation/offer.js';
+export type { AcceptOptions, GrantCarrier } from './delegation/receiver.js';
+export {
+  type GrantedCall,
+  type GrantedResponse,
+  type GrantMiddleware,
+  grantedCall,
+  type RequireGrantOptions,
+  requireGrant,
+  tellLabels,
+} from './delegation/require-grant.js';
 export { DeniedError } from './denied.js';
 export type { ToolAnnotations } from './flow/annotations.js';
 export type { Confidentiality, Integrity, Labels } from './flow/labels.js';
 export type { Sink } from './flow/sink.js';
 export { GrantError } from './grant/grant-error.js';
+export {
+  GRANT_META_KEY,
+  type GrantChainJson,
+  type GrantPresentationJson,
+} from './grant/presentation.js';
+export type { GrantBudget } from './grant/profile.js';
 export type { GrantStatus } from './grant/verify.js';
 export { createGuard, type Guard, type GuardedTool, type GuardOptions } from './guard.js';
 export { type CedarPolicy, type CedarPolicyOptions, cedarPolicy } from './policy/cedar.js';

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { SpiffeError } from '../errors.js';
+import { canonicalJson } from '../internal/canonical-json.js';
 import type { JsonRecord } from '../internal/json.js';
 import { quote } from '../internal/quote.js';
 import type { AuditLog } from './audit/log.js';
@@ -7,6 +8,18 @@ import { guardedCall, type ToolFunction } from './call.js';
 import { current, type GuardCore } from './core.js';
 import type { TaskCredentials } from './credential/credentials.js';
 import { TaskCredential } from './credential/task-credential.js';
+import { type DelegatedTaskOptions, delegatedTask } from './delegation/delegated-task.js';
+import { type HeldGrant, readHeldGrant, refOf } from './delegation/held-grant.js';
+import { WORST } from './delegation/labels.js';
+import { type GrantOffer, Offers } from './delegation/offer.js';
+import {
+  type AcceptOptions,
+  type GrantCarrier,
+  GrantReceiver,
+  taskFor,
+} from './delegation/receiver.js';
+import type { Labels } from './flow/labels.js';
+import type { VerifiedGrant } from './grant/verify.js';
 import type { Guard, GuardedTool } from './guard.js';
 import { watchIdentity } from './identity-watch.js';
 import { checkFunction, optionError } from './options.js';
@@ -33,12 +46,16 @@ export class LocalGuard implements Guard {
   readonly #untold = new Map<string, JsonRecord>();
   readonly #closing = new AbortController();
   readonly #watching: Promise<void>;
+  readonly #offers: Offers;
+  readonly #receiver: GrantReceiver;
   #prepared: Promise<void> | undefined;
   #closed: Promise<void> | undefined;
 
   constructor(core: GuardCore, audit: AuditLog, tool: Tool | undefined) {
     this.#core = core;
     this.#audit = audit;
+    this.#offers = new Offers(core.clock);
+    this.#receiver = new GrantReceiver(core);
     this.#fetchTool = tool;
     if (tool !== undefined) this.#tools.set(FETCH, tool);
     this.#watching = watchIdentity(core, this.#closing.signal, (why, cause) => {
@@ -110,7 +127,36 @@ export class LocalGuard implements Guard {
     return this.close();
   }
 
-  async #start(options: TaskOptions): Promise<{ readonly core: TaskCore; readonly task: Task }> {
+  offer(): GrantOffer {
+    return this.#offers.make(this.#core.agent);
+  }
+
+  async startDelegated(grant: unknown, options: DelegatedTaskOptions): Promise<Task> {
+    refuseNested();
+    const { agent, identity, clock } = this.#core;
+    const now = new Date(clock.now());
+    const received = readHeldGrant(grant, { agent, bundles: identity.x509.bundles, now });
+    const key = this.#offers.take(received.leaf.thumbprint);
+    const may = delegatedTask(received, options, new Set(this.#tools.keys()));
+    const { task } = await this.#start(may, { key, received });
+    return task;
+  }
+
+  async accept(request: GrantCarrier, options: AcceptOptions): Promise<Task> {
+    refuseNested();
+    if (!this.#tools.has(options.tool))
+      throw optionError('a call to accept', `the guard has no tool ${quote(options.tool)}`);
+    const verified = await this.#receiver.judge(request, options);
+    const { task } = await this.#start(taskFor(verified, options, this.#core.clock.now()), {
+      verified,
+    });
+    return task;
+  }
+
+  async #start(
+    options: TaskOptions,
+    by: StartedBy = {},
+  ): Promise<{ readonly core: TaskCore; readonly task: Task }> {
     refuseNested();
     if (this.#closed !== undefined)
       throw new SpiffeError('ERR_SPIFFE_TASK_ENDED', 'cannot start a task: the guard is closed');
@@ -122,11 +168,12 @@ export class LocalGuard implements Guard {
     this.#prepared ??= this.#seal();
     await this.#prepared;
     this.#core.identity.x509.svid();
-    const core = this.#createTask(plan);
+    const core = this.#createTask(plan, by);
     const task = new Task(core, taskFetch(core, this.#fetchTool));
     this.#tasks.set(core, task);
     try {
       await this.#recordStart(core);
+      await recordGrant(core, by);
       if (plan.credential !== undefined && credentials !== undefined)
         await certify(core, credentials);
       const ended = core.ended();
@@ -138,7 +185,7 @@ export class LocalGuard implements Guard {
     return { core, task };
   }
 
-  #createTask(plan: TaskPlan): TaskCore {
+  #createTask(plan: TaskPlan, { key, received, verified }: StartedBy): TaskCore {
     const { agent, startSpan } = this.#core;
     const id = randomUUID();
     const pins = new Map<string, string>();
@@ -147,7 +194,15 @@ export class LocalGuard implements Guard {
       pins.set(name, defined?.digest ?? '');
       if (defined !== undefined) this.#note(defined);
     }
-    const made = { id, key: new TaskKey(), span: startSpan({ agent, taskId: id }), pins };
+    const made = {
+      id,
+      key: key ?? new TaskKey(),
+      span: startSpan({ agent, taskId: id }),
+      pins,
+      returnsOf: (name: string): Labels => this.#tools.get(name)?.describe().returns ?? WORST,
+      received,
+      only: verified && { tool: verified.tool, args: canonicalJson(verified.args) },
+    };
     const core: TaskCore = new TaskCore(this.#core, plan, made, () => this.#tasks.delete(core));
     return core;
   }
@@ -181,6 +236,32 @@ export class LocalGuard implements Guard {
     await this.#core.policy.close?.();
     await this.#audit.close();
     for (const result of results) if (result.status === 'rejected') throw result.reason;
+  }
+}
+
+/** What a task was started by, beside what its owner says. */
+interface StartedBy {
+  /** The key that was offered for it. */
+  readonly key?: TaskKey;
+  /** The grant that it holds. */
+  readonly received?: HeldGrant;
+  /** The call of another that it carries out. */
+  readonly verified?: VerifiedGrant;
+}
+
+async function recordGrant(task: TaskCore, { received, verified }: StartedBy): Promise<void> {
+  const { recorder } = task.guard;
+  const event = { kind: 'grant.accept', task: task.ref } as const;
+  if (received !== undefined) {
+    const { ids, leaf, rootIssuer: issuer } = received;
+    await recorder.append({ ...event, grant: refOf(ids, leaf), issuer });
+  } else if (verified !== undefined) {
+    const { chain, leaf, issuer, tool, proofId: proof } = verified;
+    const grant = refOf(
+      chain.map(({ jti }) => jti),
+      leaf,
+    );
+    await recorder.append({ ...event, grant, issuer: issuer.toString(), tool, proof });
   }
 }
 

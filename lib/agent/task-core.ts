@@ -8,8 +8,11 @@ import { BusyTime } from './busy-time.js';
 import type { ArgumentRules } from './constraint/arguments.js';
 import type { GuardCore } from './core.js';
 import type { TaskCredential } from './credential/task-credential.js';
+import type { HeldGrant } from './delegation/held-grant.js';
+import { TaskGrants } from './delegation/task-grants.js';
 import { DeniedError } from './denied.js';
 import { Flow } from './flow/flow.js';
+import type { Labels } from './flow/labels.js';
 import type { TaskKey } from './task-key.js';
 import type { TaskPlan } from './task-options.js';
 import type { Span } from './telemetry.js';
@@ -26,6 +29,12 @@ const STATES: Readonly<Record<TaskEnding, TaskState>> = {
   revoked: 'revoked',
 };
 
+/** A call that was judged when its task was started. */
+export interface OnlyCall {
+  readonly tool: string;
+  readonly args: string;
+}
+
 /** How many calls a policy is told of. */
 const LONGEST_CHAIN = 100;
 
@@ -36,6 +45,12 @@ export class TaskCore {
   readonly plan: TaskPlan;
   readonly budget: Budget;
   readonly flow: Flow;
+  /** What it was given by others, and what it gives to others. */
+  readonly grants: TaskGrants;
+  /** The most that a tool may return, as far as its spec says. */
+  readonly returnsOf: (tool: string) => Labels;
+  /** The one call that it was started for: its tool, and the canonical JSON of its arguments. */
+  readonly only: OnlyCall | undefined;
   readonly key: TaskKey;
   readonly span: Span;
   /** Digests of the tools' definitions when the task started. */
@@ -57,6 +72,9 @@ export class TaskCore {
   readonly #waiting = new Set<(error: DeniedError) => void>();
   readonly #busy: BusyTime | undefined;
   readonly #forget: () => void;
+  #ownEnd: number;
+  /** Of the grant that it was started with; put off when that is made anew. */
+  #grantEnd: number;
   #expiresAt: Date;
   #expiresText: string;
   #timer: ClockTimer | undefined;
@@ -74,6 +92,10 @@ export class TaskCore {
       readonly key: TaskKey;
       readonly span: Span;
       readonly pins: ReadonlyMap<string, string>;
+      readonly returnsOf: (tool: string) => Labels;
+      /** The grant that it is started with. */
+      readonly received?: HeldGrant | undefined;
+      readonly only?: OnlyCall | undefined;
     },
     forget: () => void,
   ) {
@@ -87,10 +109,15 @@ export class TaskCore {
     this.key = made.key;
     this.span = made.span;
     this.pins = made.pins;
+    this.returnsOf = made.returnsOf;
+    this.only = made.only;
+    this.grants = new TaskGrants(this, made.received);
     this.#forget = forget;
     this.startedAt = new Date(guard.clock.now());
     this.startedText = this.startedAt.toISOString();
-    this.#expiresAt = new Date(this.startedAt.getTime() + plan.ttlMs);
+    this.#ownEnd = this.startedAt.getTime() + plan.ttlMs;
+    this.#grantEnd = made.received?.leaf.expiresAt.getTime() ?? Number.POSITIVE_INFINITY;
+    this.#expiresAt = new Date(Math.min(this.#ownEnd, this.#grantEnd));
     this.#expiresText = this.#expiresAt.toISOString();
     this.signal = this.#controller.signal;
     // One listener for each call that runs is no leak. Not 0, for "no bound": Node 20's getMaxListeners throws at it.
@@ -159,6 +186,25 @@ export class TaskCore {
     if (this.#underWay === 0) this.#idle?.();
   }
 
+  /**
+   * Does something for the task beside its calls, which its record waits for.
+   *
+   * @throws DeniedError when the task has ended, or ends meanwhile.
+   */
+  async within<T>(act: () => Promise<T>): Promise<T> {
+    const before = this.ended();
+    if (before !== undefined) throw before;
+    this.enter();
+    try {
+      const made = await act();
+      const after = this.ended();
+      if (after !== undefined) throw after;
+      return made;
+    } finally {
+      this.leave();
+    }
+  }
+
   /** The function of a tool runs. */
   busy(): void {
     this.#busy?.begin();
@@ -198,8 +244,20 @@ export class TaskCore {
   /** Brings the end nearer; never puts it off. */
   shorten(ttlMs: number): void {
     const end = this.guard.clock.now() + ttlMs;
-    if (this.state !== 'open' || end >= this.#expiresAt.getTime()) return;
-    this.#expiresAt = new Date(end);
+    if (end >= this.#ownEnd) return;
+    this.#ownEnd = end;
+    this.#setEnd();
+  }
+
+  /** Its grant is good until then, now that it was made anew. */
+  boundBy(expiresAt: Date): void {
+    this.#grantEnd = expiresAt.getTime();
+    this.#setEnd();
+  }
+
+  #setEnd(): void {
+    if (this.state !== 'open') return;
+    this.#expiresAt = new Date(Math.min(this.#ownEnd, this.#grantEnd));
     this.#expiresText = this.#expiresAt.toISOString();
     this.#setTimer();
   }

@@ -2,6 +2,8 @@ import { SpiffeError } from '../errors.js';
 import type { JwtSvid } from '../identity/jwt/svid.js';
 import type { BoundFetch, Identity, JwtFetchOptions } from '../identity/source.js';
 import { current } from './core.js';
+import type { DelegateOptions } from './delegation/delegate-options.js';
+import type { Delegation } from './delegation/delegation.js';
 import type { Confidentiality, Labels } from './flow/labels.js';
 import { checkText, optionError } from './options.js';
 import { type DeclassifyOptions, declassify, type EndorseOptions, endorse } from './relabel.js';
@@ -105,6 +107,35 @@ export class Task {
   /** Asks the policy (`labels/endorse`) to count what has been read so far as trusted; otherwise as {@link Task.declassify}. */
   endorse(options: EndorseOptions): Promise<void> {
     return endorse(this.#core, options);
+  }
+
+  /** The ids of the tokens that it was started by, root first; none when it was started here. */
+  get grantIds(): readonly string[] {
+    return this.#core.grants.received?.ids ?? [];
+  }
+
+  /**
+   * Passes a part of what the task may do on to another agent. The first time a task that was started without a grant
+   * passes something on, its root is signed by the SVID of the agent, and again after a rotation of that. All of it is
+   * over with the task.
+   *
+   * @throws SpiffeError `ERR_SPIFFE_GRANT_INVALID` when it would be wider than the task in a tool, an argument, its life,
+   * its budget or its depth, naming which; `ERR_SPIFFE_OPTION_INVALID`, `ERR_SPIFFE_TASK_ENDED`,
+   * `ERR_SPIFFE_AUDIT_UNAVAILABLE`, and what `identity.x509.svid()` throws.
+   */
+  delegate(options: DelegateOptions): Promise<Delegation> {
+    return this.#core.grants.delegate(options);
+  }
+
+  /**
+   * Puts a grant that its giver has made anew, by `delegation.renew()`, in the place of the one that the task was started
+   * with, so that it goes on.
+   *
+   * @throws SpiffeError `ERR_SPIFFE_GRANT_INVALID`, `ERR_SPIFFE_OPTION_INVALID`, `ERR_SPIFFE_TASK_ENDED`,
+   * `ERR_SPIFFE_AUDIT_UNAVAILABLE`
+   */
+  renewGrant(grant: unknown): Promise<void> {
+    return this.#core.grants.renew(grant);
   }
 
   /**

@@ -23,6 +23,29 @@ export function capturedPeer(connection: object): Peer | typeof NOBODY | undefin
   return (connection as { readonly [PEER]?: Peer | typeof NOBODY })[PEER];
 }
 
+interface Layers {
+  readonly socket?: object | null;
+  readonly session?: { readonly socket: object };
+}
+
+/** What the gate put on the connection of a request, a socket or a stream of http2; `cause` where that is gone. */
+export function carriedPeer(carrier: object): {
+  readonly peer?: Peer | typeof NOBODY | undefined;
+  readonly cause?: unknown;
+} {
+  try {
+    const { socket, session } = carrier as Layers;
+    const peer =
+      capturedPeer(carrier) ??
+      (socket ? capturedPeer(socket) : undefined) ??
+      (session ? capturedPeer(session.socket) : undefined);
+    return { peer };
+  } catch (cause) {
+    // http2 throws when it is asked for the socket of a session that has ended.
+    return { cause };
+  }
+}
+
 const TOKEN = Symbol('agent-spiffe: the verified JWT-SVID');
 
 /** Puts the JWT-SVID of a request on it, once that is verified. */

@@ -47,3 +47,10 @@ class Clauses {
 export function clausesOf(json: JsonRecord): readonly JsonRecord[] {
   return json['constraints'] as JsonValue as readonly JsonRecord[];
 }
+
+/** Whether a well-formed constraint, or one within it, is of a type that no token carries. */
+export function isLocal(constraint: JsonRecord): boolean {
+  const type = constraint['constraint_type'] as string;
+  if (kindNamed(type)?.local === true) return true;
+  return (type === 'all' || type === 'any') && clausesOf(constraint).some(isLocal);
+}

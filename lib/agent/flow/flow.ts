@@ -55,6 +55,12 @@ export class Flow {
     }
   }
 
+  /** Something with these labels has come, by no read of the task's own. */
+  take(labels: Labels): void {
+    this.raise(labels);
+    this.settle(labels);
+  }
+
   /** Someone is asked to answer for what has been read by now; what comes meanwhile is not theirs to lower. */
   mark(): Mark {
     const mark = { rank: 0, untrusted: false };

@@ -33,7 +33,7 @@ const known = new BoundedMap<string, Remembered>(MOST_CHAINS);
  * on, and is looked at.
  */
 export function readChain(
-  { chain: tokens, issuer: certificates }: GrantPresentation,
+  { chain: tokens, issuer: certificates }: Omit<GrantPresentation, 'proof'>,
   bundles: X509BundleSet,
   now: Date,
   limits: Limits,

@@ -1,5 +1,5 @@
 import { MAX_CHAIN_LENGTH } from '../../identity/x509/verify.js';
-import { isJsonObject, member } from '../../internal/json.js';
+import { isJsonObject, type JsonObject, member } from '../../internal/json.js';
 import { demand, GrantError } from './grant-error.js';
 
 /** What travels beside one call. */
@@ -46,13 +46,32 @@ export function presentationToJson({
  * @throws GrantError with the step `presentation`.
  */
 export function presentationFromJson(json: unknown): GrantPresentation {
-  demand(isJsonObject(json), STEP, 'it is no JSON object');
-  const proof = member(json, 'aat_pop');
+  const { chain, issuer } = grantFromJson(json);
+  const proof = member(json as JsonObject, 'aat_pop');
   demand(typeof proof === 'string', STEP, 'its aat_pop is no text');
-  const chain = textsOf(member(json, 'aat_chain'), 'aat_chain');
+  return { chain, proof, issuer };
+}
+
+/** A grant as it is handed to whoever is to hold it: its proofs are still to be made. */
+export type GrantChain = Omit<GrantPresentation, 'proof'>;
+
+/** The JSON form of a grant that is handed on. */
+export type GrantChainJson = Omit<GrantPresentationJson, 'aat_pop'>;
+
+/** Writes a grant that is handed on. */
+export function grantToJson({ chain, issuer }: GrantChain): GrantChainJson {
+  return { aat_chain: [...chain], spiffe_x5c: issuer.map(base64Of) };
+}
+
+/**
+ * Reads a grant that was handed on; members that are not known are ignored.
+ *
+ * @throws GrantError with the step `presentation`.
+ */
+export function grantFromJson(json: unknown): GrantChain {
+  demand(isJsonObject(json), STEP, 'it is no JSON object');
   return {
-    chain,
-    proof,
+    chain: textsOf(member(json, 'aat_chain'), 'aat_chain'),
     issuer: readIssuerChain(textsOf(member(json, 'spiffe_x5c'), 'spiffe_x5c')),
   };
 }

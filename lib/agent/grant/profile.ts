@@ -72,7 +72,8 @@ function readTask(claims: WrittenRecord): string {
   return task;
 }
 
-function readLabels(claims: WrittenRecord): Labels {
+/** The labels in the claims of a token or a proof. */
+export function readLabels(claims: WrittenRecord): Labels {
   const labels = memberOf(claims, 'spiffe_labels');
   demand(isRecord(labels), 'labels', 'it has no spiffe_labels');
   const { confidentiality, integrity, ...rest } = labels;

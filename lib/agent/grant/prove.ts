@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { BoundedMap } from '../../internal/bounded-map.js';
 import { canonicalJson } from '../../internal/canonical-json.js';
 import type { JsonValue } from '../../internal/json.js';
+import type { Labels } from '../flow/labels.js';
 import { checkText } from '../options.js';
 import { demand } from './grant-error.js';
 import { splitJws } from './jws.js';
@@ -23,6 +24,8 @@ export interface ProveGrantOptions {
   readonly audience?: string;
   /** What that server gave out to be shown here. */
   readonly nonce?: string;
+  /** What the holder has read by now; a receiver takes the chain's and these together. Default: it does not say. */
+  readonly labels?: Labels;
   /** Default: the wall clock. */
   readonly now?: Date;
 }
@@ -34,7 +37,7 @@ export interface ProveGrantOptions {
  * double holds, and for a leaf that another key holds; `ERR_SPIFFE_OPTION_INVALID`
  */
 export function proveGrant(options: ProveGrantOptions): string {
-  const { signer, tool, audience, nonce, now = new Date() } = options;
+  const { signer, tool, audience, nonce, labels, now = new Date() } = options;
   const leaf = leafOf(options.leaf);
   demand(leaf.x === signer.publicJwk.x, '7b', 'its leaf is held by another key');
   const args = canonicalJson(readArguments(options.argsJson, '6b'));
@@ -48,6 +51,7 @@ export function proveGrant(options: ProveGrantOptions): string {
     `"iat":${secondsOf(now)}`,
     `"jti":"${randomUUID()}"`,
     ...(nonce === undefined ? [] : [`"nonce":${textual('its nonce', nonce)}`]),
+    ...(labels === undefined ? [] : [`"spiffe_labels":${canonicalJson({ ...labels })}`]),
   ];
   return writeJws('aat-pop+jwt', 'Ed25519', `{${members.join(',')}}`, (data) => signer.sign(data));
 }

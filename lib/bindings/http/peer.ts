@@ -2,7 +2,7 @@ import { type IncomingMessage, STATUS_CODES } from 'node:http';
 import type { Http2ServerRequest, Http2Stream } from 'node:http2';
 import type { Duplex } from 'node:stream';
 import { SpiffeError } from '../../errors.js';
-import { capturedPeer, NOBODY } from '../../identity/peer.js';
+import { carriedPeer, NOBODY } from '../../identity/peer.js';
 import { type PeerPredicate, type PeerRule, parsePeerRule } from '../../identity/peer-rule.js';
 import type { Peer } from '../../identity/source.js';
 import type { SpiffeId } from '../../identity/spiffe-id.js';
@@ -33,7 +33,7 @@ export function peerOf(carrier: PeerCarrier): Peer {
  * @throws SpiffeError `ERR_SPIFFE_PEER_UNKNOWN` as {@link peerOf} does.
  */
 export function peerIfAny(carrier: PeerCarrier): Peer | undefined {
-  const { peer, cause } = find(carrier);
+  const { peer, cause } = carriedPeer(carrier);
   if (peer === NOBODY) return undefined;
   if (peer !== undefined) return peer;
   throw new SpiffeError(
@@ -41,28 +41,6 @@ export function peerIfAny(carrier: PeerCarrier): Peer | undefined {
     'cannot tell who is at the other end: the connection is gone, or it did not pass a gate; make the server with createServer, or protect it',
     { cause },
   );
-}
-
-interface Layers {
-  readonly socket?: object | null;
-  readonly session?: { readonly socket: object };
-}
-
-function find(carrier: PeerCarrier): {
-  readonly peer?: Peer | typeof NOBODY | undefined;
-  readonly cause?: unknown;
-} {
-  try {
-    const { socket, session } = carrier as Layers;
-    const peer =
-      capturedPeer(carrier) ??
-      (socket ? capturedPeer(socket) : undefined) ??
-      (session ? capturedPeer(session.socket) : undefined);
-    return { peer };
-  } catch (cause) {
-    // http2 throws when it is asked for the socket of a session that has ended.
-    return { cause };
-  }
 }
 
 /** Middleware for whoever calls handlers as `(req, res, next)`: Express and its kin, or a plain handler. */
@@ -93,7 +71,7 @@ export function requirePeer(
   const accepts = parsePeerRule(rule);
   const logger = checkLogger(options.logger ?? SILENT);
   return (request, response, next) => {
-    const { peer } = find(request);
+    const { peer } = carriedPeer(request);
     const reason = whyNotPeer(peer, accepts);
     if (reason === undefined) {
       next();
@@ -119,7 +97,7 @@ export const REFUSED = 'refused a request';
 
 /** Who is at the other end; `undefined` for nobody, and where no gate has looked. */
 export function shownPeer(carrier: PeerCarrier): Peer | undefined {
-  const { peer } = find(carrier);
+  const { peer } = carriedPeer(carrier);
   return peer === NOBODY ? undefined : peer;
 }
 

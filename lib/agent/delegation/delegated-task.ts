@@ -1,0 +1,76 @@
+import { quote } from '../../internal/quote.js';
+import { ArgumentRules } from '../constraint/arguments.js';
+import { checkLabels, joinLabels } from '../flow/labels.js';
+import { checkNarrower } from '../grant/capabilities.js';
+import { checkMembers, optionError } from '../options.js';
+import type { TaskOptions } from '../task-options.js';
+import type { HeldGrant } from './held-grant.js';
+import type { ArgumentJson } from './portable.js';
+import { capabilitiesOf } from './portable.js';
+
+/** What a task is for that another process has delegated. */
+export interface DelegatedTaskOptions
+  extends Omit<TaskOptions, 'tools' | 'budget' | 'ttlMs' | 'credential'> {
+  /** No more than the grant allows. Default: all tools of the grant that the guard has. */
+  readonly tools?: TaskOptions['tools'];
+  /** Default: the calls that the grant allows, where it says how many. */
+  readonly budget?: TaskOptions['budget'];
+  /** Default: as long as the grant is good. */
+  readonly ttlMs?: number;
+}
+
+const MEMBERS = [
+  'purpose',
+  'tools',
+  'budget',
+  'ttlMs',
+  'clearance',
+  'labels',
+  'endUser',
+  'business',
+  'signal',
+];
+/** As long as any task may live; what ends this one is the end of its grant. */
+const A_GRANTS_LIFE_MS = 2_147_483_647;
+
+/** The task that a grant is carried out in. */
+export function delegatedTask(
+  { leaf, calls }: HeldGrant,
+  options: DelegatedTaskOptions,
+  offered: ReadonlySet<string>,
+): TaskOptions {
+  const what = 'the options of a delegated task';
+  checkMembers(what, options, MEMBERS);
+  const { tools, budget, ttlMs = A_GRANTS_LIFE_MS, labels = {}, ...rest } = options;
+  const granted: TaskOptions['tools'] = Object.fromEntries(
+    leaf.tools
+      .filter((name) => offered.has(name))
+      .map((name) => [name, leaf.constraintsOf(name) ?? {}]),
+  );
+  if (tools !== undefined) {
+    checkMembers(`${what}: tools`, tools, Object.keys(tools));
+    checkNarrower(capabilitiesOf(toJson(granted)), capabilitiesOf(toJson(tools)));
+  }
+  const most = Math.min(
+    calls ?? Number.POSITIVE_INFINITY,
+    budget?.calls ?? Number.POSITIVE_INFINITY,
+  );
+  if (most === Number.POSITIVE_INFINITY)
+    throw optionError(what, `the grant has no budget, so say one: of ${quote(leaf.jti)}`);
+  return {
+    ...rest,
+    tools: tools ?? granted,
+    budget: { ...budget, calls: most },
+    ttlMs,
+    labels: joinLabels(leaf.labels, checkLabels(`${what}: labels`, labels, leaf.labels)),
+  };
+}
+
+function toJson(tools: TaskOptions['tools']): Readonly<Record<string, ArgumentJson>> {
+  return Object.fromEntries(
+    Object.entries(tools).map(([name, map]) => [
+      name,
+      ArgumentRules.parse(name, map).toJSON() as ArgumentJson,
+    ]),
+  );
+}

@@ -1,0 +1,197 @@
+import { carriedPeer, NOBODY } from '../../identity/peer.js';
+import type { SpiffeId } from '../../identity/spiffe-id.js';
+import type { JsonRecord } from '../../internal/json.js';
+import { peekString } from '../../internal/strict-json.js';
+import type { GrantRefusedEvent } from '../audit/events.js';
+import type { GuardCore } from '../core.js';
+import { type Confidentiality, joinLabels } from '../flow/labels.js';
+import { demand, GrantError } from '../grant/grant-error.js';
+import { GrantUsage } from '../grant/grant-usage.js';
+import { splitJws } from '../grant/jws.js';
+import type { GrantLink } from '../grant/link.js';
+import {
+  GRANT_HEADER,
+  GRANT_PROOF_HEADER,
+  type GrantPresentation,
+  presentationFromHeaders,
+  presentationFromJson,
+} from '../grant/presentation.js';
+import { ReplayCache } from '../grant/replay-cache.js';
+import { type GrantStatus, type VerifiedGrant, verifyGrant } from '../grant/verify.js';
+import { checkMembers, checkText } from '../options.js';
+import type { TaskOptions } from '../task-options.js';
+import { WORST } from './labels.js';
+
+/** One call as it came to a server. */
+export interface AcceptOptions {
+  /** The tool that is to be called; it must be one of the guard's. */
+  readonly tool: string;
+  /** Its arguments, as they were written. */
+  readonly argsJson: string;
+  /** What was shown for it, in JSON, where it did not come in the headers: a member of the body, or of `_meta`. */
+  readonly grant?: unknown;
+  /** Other tools that carrying it out needs, in the same task. Default: none. */
+  readonly tools?: TaskOptions['tools'];
+  /** Default: one call, and of each of `tools` as many as it needs. */
+  readonly budget?: TaskOptions['budget'];
+  /** Default: `serve` and the tool. */
+  readonly purpose?: string;
+  /** How long it may take. Default: 60,000; never longer than the grant. */
+  readonly ttlMs?: number;
+  /** Default: `confidential`. */
+  readonly clearance?: Confidentiality;
+  /** What policies are to know beside `caller`, and `grant` with the issuer, the task and the ids of its tokens. */
+  readonly business?: JsonRecord;
+  /** Ends the task when it aborts: when the request is over, say. */
+  readonly signal?: AbortSignal;
+}
+
+/** What a request carries a grant in. */
+export interface GrantCarrier {
+  readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>;
+}
+
+const MEMBERS = [
+  'tool',
+  'argsJson',
+  'grant',
+  'tools',
+  'budget',
+  'purpose',
+  'ttlMs',
+  'clearance',
+  'business',
+  'signal',
+];
+const SERVED_MS = 60_000;
+
+/** Where a guard judges the grants that come with requests. */
+export class GrantReceiver {
+  readonly #guard: GuardCore;
+  readonly #replay = new ReplayCache();
+  readonly #usage = new GrantUsage();
+
+  constructor(guard: GuardCore) {
+    this.#guard = guard;
+  }
+
+  /**
+   * Judges one call. A refusal is on record before it is thrown.
+   *
+   * @throws GrantError; SpiffeError `ERR_SPIFFE_OPTION_INVALID`
+   */
+  async judge(carrier: GrantCarrier, options: AcceptOptions): Promise<VerifiedGrant> {
+    const what = 'the options of a call to accept';
+    checkMembers(what, options, MEMBERS);
+    checkText(`${what}: tool`, options.tool);
+    const { peer } = carriedPeer(carrier);
+    const caller = peer === NOBODY ? undefined : peer?.id;
+    let presentation: GrantPresentation | undefined;
+    try {
+      presentation = presentationOf(carrier, options.grant);
+      return this.#verify(presentation, caller, options);
+    } catch (error) {
+      if (error instanceof GrantError)
+        await this.#refused(error, options.tool, caller, presentation?.chain);
+      throw error;
+    }
+  }
+
+  #verify(
+    presentation: GrantPresentation,
+    caller: SpiffeId | undefined,
+    { tool, argsJson }: AcceptOptions,
+  ): VerifiedGrant {
+    const { agent, identity, clock } = this.#guard;
+    demand(caller !== undefined, 'peer', 'mutual TLS has shown nobody');
+    return verifyGrant(presentation, {
+      tool,
+      argsJson,
+      bundles: identity.x509.bundles,
+      peer: caller,
+      audience: agent,
+      replay: this.#replay,
+      usage: this.#usage,
+      isRevoked: (_, link) => this.#status(link),
+      now: new Date(clock.now()),
+    });
+  }
+
+  #status(link: GrantLink): GrantStatus {
+    const { grants, revocation } = this.#guard;
+    const own = grants.status(link);
+    return own === 'unknown' ? (revocation?.status(link) ?? 'unknown') : own;
+  }
+
+  async #refused(
+    { step, message }: GrantError,
+    tool: string,
+    caller: SpiffeId | undefined,
+    chain: readonly string[] | undefined,
+  ): Promise<void> {
+    const { recorder, logger } = this.#guard;
+    const claimed = chain && claimedIds(chain);
+    const event: Pick<GrantRefusedEvent, 'kind' | 'step' | 'reason' | 'peer' | 'tool' | 'claimed'> =
+      {
+        kind: 'grant.refuse',
+        step,
+        reason: message,
+        peer: caller?.toString() ?? '',
+        tool,
+        ...(claimed && { claimed }),
+      };
+    try {
+      await recorder.append(event);
+    } catch (error) {
+      logger.error({ err: error, step }, 'the refusal of a grant was not put on record');
+    }
+  }
+}
+
+/** The task that a call is carried out in: this one call, with these arguments, by what its grant says. */
+export function taskFor(grant: VerifiedGrant, options: AcceptOptions, now: number): TaskOptions {
+  const { tool, tools = {}, purpose = `serve ${tool}`, ttlMs = SERVED_MS, signal } = options;
+  const { leaf, chain, issuer } = grant;
+  const caller = leaf.sub.toString();
+  const others = Object.keys(tools);
+  const budget = options.budget ?? {
+    calls: others.length === 0 ? 1 : Number.MAX_SAFE_INTEGER,
+    tools: { [tool]: 1 },
+  };
+  return {
+    purpose,
+    tools: { ...tools, [tool]: leaf.constraintsOf(tool) ?? {} },
+    budget,
+    ttlMs: Math.min(ttlMs, leaf.expiresAt.getTime() - now),
+    labels: joinLabels(grant.labels, grant.said ?? WORST),
+    endUser: caller,
+    business: {
+      ...options.business,
+      caller,
+      grant: {
+        issuer: issuer.toString(),
+        task: chain[0]?.taskId ?? '',
+        ids: chain.map(({ jti }) => jti),
+      },
+    },
+    ...(options.clearance !== undefined && { clearance: options.clearance }),
+    ...(signal !== undefined && { signal }),
+  };
+}
+
+function presentationOf({ headers }: GrantCarrier, shown: unknown): GrantPresentation {
+  if (shown !== undefined) return presentationFromJson(shown);
+  return presentationFromHeaders(headers[GRANT_HEADER], headers[GRANT_PROOF_HEADER]);
+}
+
+/** What tokens that were not taken say of themselves. */
+function claimedIds(chain: readonly string[]): readonly string[] | undefined {
+  try {
+    return chain.slice(0, 16).map((token) => {
+      const jti = peekString(splitJws(token, '2c').payload, 'jti');
+      return jti === undefined || jti.length > 128 ? '' : jti;
+    });
+  } catch {
+    return undefined;
+  }
+}
