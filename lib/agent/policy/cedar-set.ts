@@ -4,7 +4,7 @@ import { quote } from '../../internal/quote.js';
 import { type PolicyTexts, revisionOf } from './cedar-files.js';
 import type { CedarLibrary } from './cedar-library.js';
 import { obligationsOf } from './cedar-obligations.js';
-import { CALL_ACTION, type CedarModel } from './cedar-schema.js';
+import { CALL_ACTION, type CedarModel, isLabelAction } from './cedar-schema.js';
 import type { Obligation } from './request.js';
 
 /** One policy, read and understood. */
@@ -64,7 +64,7 @@ export function cedarSet(cedar: CedarLibrary, texts: PolicyTexts, model: CedarMo
 
 /** The policies that can have a say about an action, in the form that Cedar takes. Ids are by record: it ignores `@id`. */
 export function sliceFor(set: CedarSet, action: string): readonly CedarPolicyEntry[] {
-  const isCall = !action.startsWith('labels/');
+  const isCall = !isLabelAction(action);
   return [...set.policies.values()].filter(
     ({ actions }) => actions?.has(action) !== false || (isCall && actions.has(CALL_ACTION)),
   );

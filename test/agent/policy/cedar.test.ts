@@ -152,6 +152,14 @@ describe('cedarPolicy', () => {
     expect(await allows(text, { to: 'a' }, { tool: 'other' })).to.equal(false);
   });
 
+  it('holds a tool whose name looks like a change of labels to the policies for all calls', async () => {
+    const forbid = '@id("none") forbid(principal, action in Action::"tools/call", resource);';
+    const policy = cedarPolicy({ policies: { 'p.cedar': `${PERMIT} ${forbid}` } });
+    await policy.prepare([tool('labels/list')]);
+    const asked = request({ to: 'a' }, { tool: 'labels/list' });
+    expect(await policy.decide(asked, { signal })).to.deep.equal({ decision: false, context: { reasons: ['none'] } });
+  });
+
   it('decides a change of labels by its own action', async () => {
     const policy = await engine(
       'permit(principal, action == Action::"labels/declassify", resource) when { resource.to.level == 0 };',
