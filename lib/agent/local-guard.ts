@@ -167,6 +167,8 @@ export class LocalGuard implements Guard {
     plan.signal?.throwIfAborted();
     this.#prepared ??= this.#seal();
     await this.#prepared;
+    // It may have aborted meanwhile, and does not tell anyone who listens from now on.
+    plan.signal?.throwIfAborted();
     this.#core.identity.x509.svid();
     const core = this.#createTask(plan, by);
     const task = new Task(core, taskFetch(core, this.#fetchTool));

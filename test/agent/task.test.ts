@@ -13,6 +13,11 @@ const READ = {
   returns: { confidentiality: 'public', integrity: 'trusted' },
 } as const;
 const MAY = taskOf({ look: allArguments() });
+const KEPT_UP = {
+  forget: 'no longer than that has to do',
+  wait: 'until its time is over, while somebody waits for it',
+  ask: 'until its time is over, and not for an answer that nobody waits for any more',
+};
 
 describe('a task', () => {
   it('runs, gives what its function gives, and is over', async () => {
@@ -112,11 +117,12 @@ describe('a task', () => {
   for (const [what, told] of [
     ['forget', ['started']],
     ['wait', ['started', 'ERR_SPIFFE_TASK_ENDED']],
+    ['ask', ['started', 'ERR_SPIFFE_TASK_ENDED']],
   ] as const) {
-    it(`keeps a process up ${what === 'wait' ? 'until its time is over, while somebody waits for it' : 'no longer than that has to do'}`, () => {
+    it(`keeps a process up ${KEPT_UP[what]}`, () => {
       using home = new TemporaryDirectory();
       const program = fileURLToPath(new URL('../support/task-process.js', import.meta.url));
-      const args = [program, home.path, what, what === 'wait' ? '300' : '60000'];
+      const args = [program, home.path, what, what === 'forget' ? '60000' : '300'];
       const { stdout, stderr, status } = spawnSync(process.execPath, args, {
         encoding: 'utf8',
         timeout: 15_000,
@@ -190,6 +196,26 @@ describe('a task', () => {
     ]);
     const aborted = guard.startTask({ ...MAY, signal: AbortSignal.abort(owned.signal.reason) });
     expect(await rejection(aborted)).to.equal(owned.signal.reason);
+  });
+
+  it('is not started when the signal of its options aborts while the guard is sealed', async () => {
+    const prepared = deferred<void>();
+    const { guard, log } = await bench({
+      policy: {
+        revision: 'slow',
+        prepare: () => prepared.promise,
+        decide: () => ({ decision: true }),
+      },
+    });
+    guard.tool('look', READ, () => 'seen');
+    const controller = new AbortController();
+    const starting = guard.startTask({ ...MAY, signal: controller.signal });
+    controller.abort(new SpiffeError('ERR_SPIFFE_TASK_ENDED', 'nobody wants it any more'));
+    prepared.resolve();
+    expect(await rejection(starting)).to.equal(controller.signal.reason);
+    expect(guard.tasks).to.deep.equal([]);
+    expect(log.events).to.deep.equal([]);
+    expect((await guard.startTask(MAY)).state).to.equal('open');
   });
 
   it('can be disposed of at the end of a block', async () => {

@@ -1,4 +1,7 @@
-/** A process with one task, which it forgets or waits for, as it is told; nothing else keeps it up. */
+/**
+ * A process with one task, which it forgets or waits for, or asks an approver about who never answers, as it is told;
+ * nothing else keeps it up.
+ */
 import { writeSync } from 'node:fs';
 import { allArguments, auditLog, createGuard, functionPolicy } from 'agent-spiffe/agent';
 import { TestCa } from 'agent-spiffe/testing';
@@ -9,7 +12,11 @@ const [, , directory = '', what, ttl] = process.argv;
 
 const guard = await createGuard({
   identity: staticIdentity(TestCa.create('example.org'), AGENT),
-  policy: functionPolicy(() => true),
+  policy: functionPolicy(() => ({
+    decision: true,
+    context: { obligations: what === 'ask' ? [{ type: 'require-approval', by: 'someone' }] : [] },
+  })),
+  approver: { ask: () => new Promise(() => {}) },
   audit: auditLog(directory),
 });
 const look = guard.tool(
@@ -24,7 +31,7 @@ const task = await guard.startTask({
   tools: { look: allArguments() },
 });
 writeSync(1, 'started\n');
-if (what === 'wait') {
+if (what !== 'forget') {
   const waiting = task.run(() => look({}));
   const told = await waiting.catch((error: unknown) => (error as { readonly code: string }).code);
   writeSync(1, `${String(told)}\n`);
