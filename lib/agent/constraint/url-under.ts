@@ -67,14 +67,13 @@ function parse(text: string): Location | undefined {
 }
 
 /**
- * Whether a segment means itself to whoever decodes it, however often, and to servers that take what follows a `;` for
- * parameters: never a dot segment, never more than one segment.
+ * Whether a segment means itself to whoever decodes it, however often, and reads it again as a part of a URL: never a
+ * dot segment, never more than one segment.
  */
 function isPlainSegment(segment: string): boolean {
   let text = segment;
   for (;;) {
-    const name = text.split(';', 1)[0];
-    if (name === '.' || name === '..' || /[/\\\0]/.test(text)) return false;
+    if (!isPlainName(text)) return false;
     let decoded: string;
     try {
       decoded = decodeURIComponent(text);
@@ -85,4 +84,14 @@ function isPlainSegment(segment: string): boolean {
     if (decoded === text) return true;
     text = decoded;
   }
+}
+
+/**
+ * The same for one reading. Some take what follows a `;` for parameters, and a `?` or a `#` for the end of the path;
+ * blanks at the ends are dropped, controls anywhere, and signs of full width become those that they look like.
+ */
+function isPlainName(text: string): boolean {
+  const plain = text.normalize('NFKC');
+  const name = plain.split(/[;?#]/, 1)[0]?.trim();
+  return name !== '.' && name !== '..' && !/[/\\\p{Cc}]/u.test(plain);
 }

@@ -20,6 +20,8 @@ describe('urlUnder', () => {
     'https://api.example.org/v1/files/.hidden',
     'https://api.example.org/v1/files/a;version=1',
     'https://api.example.org/v1/files/user@host',
+    'https://api.example.org/v1/files/what%3F%20%231',
+    'https://api.example.org/v1/files/%EF%BC%A1',
   ]) {
     it(`takes ${url}`, () => {
       expect(check(urlUnder(API), url)).to.equal(true);
@@ -58,6 +60,17 @@ describe('urlUnder', () => {
     ['dots encoded three times', 'https://api.example.org/v1/files/%25252e%25252e/admin'],
     ['dots before a parameter', 'https://api.example.org/v1/files/..;/admin'],
     ['encoded dots before a parameter', 'https://api.example.org/v1/files/%2e%2e;x=1/admin'],
+    ['dots before an encoded parameter', 'https://api.example.org/v1/files/..%3Bx/admin'],
+    ['dots before an encoded query', 'https://api.example.org/v1/files/..%3Fx/admin'],
+    ['dots before an encoded fragment', 'https://api.example.org/v1/files/..%23x/admin'],
+    ['dots before an encoded blank', 'https://api.example.org/v1/files/..%20/admin'],
+    ['a dot after an encoded blank', 'https://api.example.org/v1/files/%20./admin'],
+    ['dots around an encoded control', 'https://api.example.org/v1/files/.%0D./admin'],
+    ['an encoded line end', 'https://api.example.org/v1/files/a%0Ab'],
+    ['encoded dots of full width', 'https://api.example.org/v1/files/%EF%BC%8E%EF%BC%8E/admin'],
+    ['two encoded dots in one sign', 'https://api.example.org/v1/files/%E2%80%A5/admin'],
+    ['an encoded slash of full width', 'https://api.example.org/v1/files/a%EF%BC%8Fb'],
+    ['an encoded backslash of full width', 'https://api.example.org/v1/files/a%EF%BC%BCb'],
     ['an encoded slash', 'https://api.example.org/v1/files/a%2Fb'],
     ['an encoded slash encoded again', 'https://api.example.org/v1/files/a%252fb'],
     ['an encoded backslash', 'https://api.example.org/v1/files/a%5cb'],
