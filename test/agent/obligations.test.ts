@@ -248,8 +248,21 @@ describe('an obligation to redact', () => {
         reason: 'policy',
       });
     }
-    expect(await rejection(giving(record, ['name']))).to.include({ reason: 'policy' });
   });
+
+  for (const pointer of ['name', 'card/number', '/a~b', '/m~', '/m~2n']) {
+    it(`refuses the call before it runs where ${JSON.stringify(pointer)} is no JSON Pointer`, async () => {
+      const { guard } = await bench({
+        policy: permitting({ type: 'redact', result: [pointer] }) as () => never,
+      });
+      let ran = 0;
+      const give = guard.tool('give', READ, () => ran++);
+      await guard.task(taskOf({ give: allArguments() }), async () => {
+        expect(await rejection(give({}))).to.include({ reason: 'policy' });
+      });
+      expect(ran).to.equal(0);
+    });
+  }
 
   it('leaves the result of the function as it was', async () => {
     await giving(record, ['/card']);

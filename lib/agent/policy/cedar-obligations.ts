@@ -1,4 +1,5 @@
 import { quote } from '../../internal/quote.js';
+import { isJsonPointer } from './obligations.js';
 import type { Obligation } from './request.js';
 
 type Annotations = Readonly<Record<string, string | null>>;
@@ -45,6 +46,11 @@ export function obligationsOf(
   const ttlMs = millis('shorten_life_ms');
   const args = words('redact_arguments');
   const result = words('redact_result');
+  const wrong = result?.find((each) => !isJsonPointer(each));
+  if (wrong !== undefined)
+    throw new TypeError(
+      `the annotation @redact_result holds ${quote(wrong)}, which is no JSON Pointer, such as "/card"`,
+    );
   if (timeoutMs !== undefined && by === undefined)
     throw new TypeError('the annotation @approval_timeout_ms needs @require_approval');
   const obligations: readonly Obligation[] = [

@@ -4,10 +4,17 @@ import { quote } from '../../internal/quote.js';
 const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) > 0;
 const isTexts = (value: unknown): boolean =>
   Array.isArray(value) && value.every((each) => typeof each === 'string');
+const arePointers = (value: unknown): boolean =>
+  isTexts(value) && (value as readonly string[]).every(isJsonPointer);
+
+/** RFC 6901 3: nothing, or names that each follow a slash, in which a tilde is written `~0` and a slash `~1`. */
+export function isJsonPointer(text: string): boolean {
+  return /^(?:\/(?:[^~/]|~[01])*)*$/.test(text);
+}
 
 /** Members of each type of obligation, and what they must be where they are there; the first ones are required. */
 const TYPES: Readonly<Record<string, Readonly<Record<string, (value: unknown) => boolean>>>> = {
-  redact: { arguments: isTexts, result: isTexts },
+  redact: { arguments: isTexts, result: arePointers },
   'require-approval': {
     by: (value) => typeof value === 'string' && value !== '',
     timeoutMs: isCount,

@@ -157,7 +157,10 @@ describe('cedarPolicy', () => {
     const policy = cedarPolicy({ policies: { 'p.cedar': `${PERMIT} ${forbid}` } });
     await policy.prepare([tool('labels/list')]);
     const asked = request({ to: 'a' }, { tool: 'labels/list' });
-    expect(await policy.decide(asked, { signal })).to.deep.equal({ decision: false, context: { reasons: ['none'] } });
+    expect(await policy.decide(asked, { signal })).to.deep.equal({
+      decision: false,
+      context: { reasons: ['none'] },
+    });
   });
 
   it('decides a change of labels by its own action', async () => {
@@ -306,6 +309,7 @@ describe('cedarPolicy', () => {
       ['', /without any policy/],
       [`@require_aproval("boss") ${PERMIT}`, /nobody here knows the annotation @require_aproval/],
       [`@shorten_life_ms("1m") ${PERMIT}`, /no whole milliseconds/],
+      [`@redact_result("/card card") ${PERMIT}`, /"card", which is no JSON Pointer/],
       [`@require_approval ${PERMIT}`, /says nothing/],
       [`@approval_timeout_ms("5") ${PERMIT}`, /needs @require_approval/],
       ['@require_approval("boss") forbid(principal, action, resource);', /only a permit can/],
