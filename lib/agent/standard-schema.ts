@@ -68,7 +68,7 @@ export function jsonSchemaOf(schema: StandardSchema): JsonRecord | undefined {
  * @throws TypeError whose message says what is wrong, by member and not by value.
  */
 export function validate(schema: StandardSchema, given: JsonRecord): JsonRecord {
-  const result = schema['~standard'].validate(given);
+  const result = resultOf(schema, given);
   if (result instanceof Promise) {
     result.catch(() => {});
     throw new TypeError(
@@ -78,6 +78,18 @@ export function validate(schema: StandardSchema, given: JsonRecord): JsonRecord 
   if (result.issues !== undefined)
     throw new TypeError(`their schema refuses ${told(result.issues)}`);
   return freezeJsonObject(result.value);
+}
+
+function resultOf(
+  schema: StandardSchema,
+  given: JsonRecord,
+): ReturnType<StandardSchema['~standard']['validate']> {
+  try {
+    return schema['~standard'].validate(given);
+  } catch (cause) {
+    // What it throws is of its own code, such as a conversion, and often repeats the value.
+    throw new TypeError('their schema fails on them', { cause });
+  }
 }
 
 /** Where the issues are. Not their messages, which often repeat the value. */

@@ -111,9 +111,13 @@ describe('a tool with a schema', () => {
     const { guard, log } = await bench();
     const schema = z.object({ password: z.enum(['a', 'b']) }).strict();
     const login = guard.tool('login', { ...READ, schema }, () => 'in');
-    await guard.task(taskOf({ login: allArguments() }), async () => {
+    const json = z.object({ text: z.string().transform((text): unknown => JSON.parse(text)) });
+    const parse = guard.tool('parse', { ...READ, schema: json }, () => 'parsed');
+    await guard.task(taskOf({ login: allArguments(), parse: allArguments() }), async () => {
       const error = await rejection(login({ password: 'hunter2' } as never));
       expect(error.message).to.include('"password"').and.not.include('hunter2');
+      const broken = await rejection(parse({ text: 'hunter2' }));
+      expect(broken.message).to.include('schema').and.not.include('hunter2');
     });
     expect(JSON.stringify(log.events)).not.to.include('hunter2');
   });
