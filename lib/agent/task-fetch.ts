@@ -128,6 +128,9 @@ export function taskFetch(task: TaskCore, tool: Tool | undefined): BoundFetch {
 function argumentsOf(url: string | URL, init: BoundRequestInit): Record<string, unknown> {
   checkMembers('the options of a request', init, ['method', 'headers', 'body', 'signal']);
   const { method = 'GET', headers, body } = init;
+  // What is read later, or by whoever sends it, could not be judged now.
+  if (body !== undefined && typeof body !== 'string' && !(body instanceof Uint8Array))
+    throw optionError('the body of a request', 'give text or a Uint8Array');
   const text = String(url);
   if (!URL.canParse(text)) {
     throw new SpiffeError(

@@ -171,6 +171,9 @@ describe('task.fetch', () => {
       ['', {}],
       [API, { redirect: 'follow' }],
       [API, { dispatcher: {} }],
+      [API, { method: 'POST', body: new URLSearchParams('a=b') }],
+      [API, { method: 'POST', body: { a: 1 } }],
+      [API, { method: 'POST', body: new ReadableStream() }],
       [API, null],
     ] as const)
       expect(await rejection(task.fetch(url, init as never))).to.include({
