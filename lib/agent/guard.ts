@@ -162,10 +162,14 @@ export async function createGuardWith(options: GuardOptions, clock: Clock): Prom
   checkMembers('the options of a guard', options, MEMBERS);
   const { identity, policy, audit, fetch, credentials, approver, evaluateOnly = false } = options;
   const { revocation } = options;
-  for (const [name, part] of Object.entries({ identity, policy, audit })) {
-    if (typeof part !== 'object' || part === null)
-      throw optionError('the options of a guard', `${name} is missing`);
-  }
+  needMethod(
+    'identity',
+    (identity as Partial<Identity> | undefined)?.x509,
+    'svid',
+    'await Workload.open()',
+  );
+  needMethod('policy', policy, 'decide', "cedarPolicy('./policies') or functionPolicy(() => true)");
+  needMethod('audit', audit, 'append', "auditLog('./audit')");
   if (typeof evaluateOnly !== 'boolean')
     throw optionError(
       'evaluateOnly of a guard',
@@ -211,4 +215,11 @@ export async function createGuardWith(options: GuardOptions, clock: Clock): Prom
     logger: options.logger ?? SILENT,
   });
   return new LocalGuard(core, audit, tool);
+}
+
+/** What stands in the place of one of the guard's parts, such as a promise of it, would only be missed by the first task. */
+function needMethod(name: string, part: unknown, method: string, example: string): void {
+  const found = (part as Readonly<Record<string, unknown>> | null | undefined)?.[method];
+  if (typeof found !== 'function')
+    throw optionError(`the ${name} of a guard`, `it is missing, or is none; give ${example}`);
 }

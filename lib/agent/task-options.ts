@@ -1,5 +1,5 @@
 import type { JsonRecord } from '../internal/json.js';
-import { checkDuration } from '../internal/options.js';
+import { checkDuration, checkSignal } from '../internal/options.js';
 import { quote } from '../internal/quote.js';
 import { Budget, type BudgetOptions } from './budget.js';
 import { type ArgumentConstraints, ArgumentRules } from './constraint/arguments.js';
@@ -96,6 +96,6 @@ export function parseTask(options: TaskOptions, tools: ReadonlyMap<string, Tool>
     endUser: endUser === undefined ? undefined : checkText(`${what}: endUser`, endUser),
     business: checkJson(`${what}: business`, business),
     credential,
-    signal,
+    signal: checkSignal(signal),
   });
 }

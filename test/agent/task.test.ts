@@ -389,6 +389,7 @@ describe('a task', () => {
     ['an unknown clearance', { clearance: 'secret' }],
     ['unknown labels', { labels: { confidentiality: 'secret' } }],
     ['business that is no JSON', { business: { at: new Date() } }],
+    ['a signal that is none', { signal: 60_000 }],
     ['an option that there is not', { evaluateOnly: true }],
   ] as const) {
     it(`is not started with ${name}`, async () => {
