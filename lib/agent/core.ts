@@ -26,8 +26,8 @@ export interface GuardCore {
   readonly credentials: TaskCredentials | undefined;
   /** What its tasks have signed for others. */
   readonly grants: IssuedGrants;
-  /** Asked about tokens that others have signed; `undefined` where nobody is, so that these are unknown. */
-  readonly revocation: RevocationSource | undefined;
+  /** Asked about every token of a chain: its own grants, and whatever the guard was given for those of others. */
+  readonly revocation: RevocationSource;
   readonly recorder: Recorder;
   readonly startSpan: StartSpan;
   readonly evaluateOnly: boolean;

@@ -16,7 +16,8 @@ import { checkMembers, optionError } from './options.js';
 import type { PolicyEngine } from './policy/engine.js';
 import { Recorder } from './recorder.js';
 import { IssuedGrants } from './revocation/issued-grants.js';
-import type { RevocationSource } from './revocation/source.js';
+import type { RevocationHandler, RevocationHandlerOptions } from './revocation/publisher.js';
+import { joinRevocationSources, type RevocationSource } from './revocation/source.js';
 import type { SchemaInput, SchemaOutput, StandardSchema } from './standard-schema.js';
 import type { Task } from './task.js';
 import { fetchTool, type Origins } from './task-fetch.js';
@@ -43,7 +44,7 @@ export interface GuardOptions {
   /** Where tasks that ask for one get an SVID of their own from. Default: there is none to be had. */
   readonly credentials?: TaskCredentials;
   /**
-   * Says whether grants that others have signed still hold, such as `revocationLists({ … })`. What the guard's own tasks
+   * Says whether grants that others have signed still hold, such as `await RevocationLists.open({ … })`. What the guard's own tasks
    * have signed it knows itself. Default: nothing does, and what nobody can answer for is refused.
    */
   readonly revocation?: RevocationSource;
@@ -128,6 +129,16 @@ export interface Guard {
   readonly tools: readonly ToolDescription[];
   /** The tasks that are open. */
   readonly tasks: readonly Task[];
+  /** Knows of the grants that its own tasks have signed, from the moment in which a task ends: for other guards of this process. */
+  readonly revocations: RevocationSource;
+  /**
+   * Makes a request handler that answers with the signed list of what its tasks have signed and the end of a task has
+   * revoked, for the `RevocationLists` of those who take its grants. It goes on when the guard is closed, as long as there
+   * is an identity to sign with.
+   *
+   * @throws SpiffeError `ERR_SPIFFE_OPTION_INVALID`
+   */
+  revocationHandler(options?: RevocationHandlerOptions): RevocationHandler;
   /** Ends every task, and closes the policy engine and the audit log. */
   close(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
@@ -197,6 +208,7 @@ export async function createGuardWith(options: GuardOptions, clock: Clock): Prom
   const agent = identity.x509.svid().id.toString();
   const startSpan = await loadTelemetry();
   await audit.open(identity);
+  const grants = new IssuedGrants(clock, agent);
   const core: GuardCore = Object.freeze({
     identity,
     agent,
@@ -206,8 +218,8 @@ export async function createGuardWith(options: GuardOptions, clock: Clock): Prom
     approver,
     approvalTimeoutMs,
     credentials,
-    grants: new IssuedGrants(clock, agent),
-    revocation,
+    grants,
+    revocation: joinRevocationSources(grants, ...(revocation === undefined ? [] : [revocation])),
     recorder: new Recorder(audit, clock, agent, evaluateOnly),
     startSpan,
     evaluateOnly,

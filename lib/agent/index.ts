@@ -118,7 +118,18 @@ export type {
   ToolProperties,
 } from './policy/request.js';
 export type { DeclassifyOptions, EndorseOptions } from './relabel.js';
-export type { RevocableLink, RevocationSource } from './revocation/source.js';
+export { RevocationLists, type RevocationListsOptions } from './revocation/lists.js';
+export type {
+  RevocationHandler,
+  RevocationHandlerOptions,
+  RevocationRequest,
+  RevocationResponse,
+} from './revocation/publisher.js';
+export {
+  joinRevocationSources,
+  type RevocableLink,
+  type RevocationSource,
+} from './revocation/source.js';
 export type {
   SchemaInput,
   SchemaOutput,

@@ -25,6 +25,12 @@ import { watchIdentity } from './identity-watch.js';
 import { checkFunction, optionError } from './options.js';
 import type { PolicyEngine } from './policy/engine.js';
 import { refusedOutside } from './refusal.js';
+import {
+  type RevocationHandler,
+  type RevocationHandlerOptions,
+  RevocationPublisher,
+} from './revocation/publisher.js';
+import { joinRevocationSources, type RevocationSource } from './revocation/source.js';
 import { refuseNested, Task } from './task.js';
 import { TaskCore } from './task-core.js';
 import { FETCH, taskFetch } from './task-fetch.js';
@@ -116,6 +122,15 @@ export class LocalGuard implements Guard {
 
   get tasks(): readonly Task[] {
     return [...this.#tasks.values()];
+  }
+
+  get revocations(): RevocationSource {
+    return joinRevocationSources(this.#core.grants);
+  }
+
+  revocationHandler(options: RevocationHandlerOptions = {}): RevocationHandler {
+    const { identity, grants, clock } = this.#core;
+    return new RevocationPublisher(identity.x509, grants, clock, options).handle;
   }
 
   close(): Promise<void> {

@@ -126,7 +126,8 @@ function textsOf(value: unknown, name: string): readonly string[] {
   return value;
 }
 
-function readIssuerChain(texts: readonly string[]): readonly Uint8Array[] {
+/** The certificates of an issuer, as base64 has them. */
+export function readIssuerChain(texts: readonly string[]): readonly Uint8Array[] {
   const total = texts.reduce((sum, { length }) => sum + length, 0);
   demand(
     texts.length > 0 && texts.length <= MAX_CHAIN_LENGTH && total <= LONGEST_ISSUER,

@@ -10,6 +10,25 @@ export interface RevocationSource {
   status(link: RevocableLink): GrantStatus;
 }
 
+/**
+ * Several sources as one: a token is revoked when any says so, and active when none does and one knows it.
+ */
+export function joinRevocationSources(...sources: readonly RevocationSource[]): RevocationSource {
+  return Object.freeze({
+    status: (link: RevocableLink): GrantStatus => {
+      const found = sources.map((source) => source.status(link));
+      if (found.includes('revoked')) return 'revoked';
+      return found.includes('active') ? 'active' : 'unknown';
+    },
+  });
+}
+
+/** What several that must all answer say together; of none, nothing is known. */
+export function worst(found: readonly GrantStatus[]): GrantStatus {
+  if (found.includes('revoked')) return 'revoked';
+  return found.length === 0 || found.includes('unknown') ? 'unknown' : 'active';
+}
+
 /** The SPIFFE ID of a task ends in `/task/` and its id, below that of its agent. */
 const TASK_SUFFIX = /\/task\/[^/]+$/;
 

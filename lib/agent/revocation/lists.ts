@@ -1,0 +1,167 @@
+import type { BoundFetch, Verifier } from '../../identity/source.js';
+import { SpiffeId } from '../../identity/spiffe-id.js';
+import { type Clock, type ClockTimer, SYSTEM_CLOCK } from '../../internal/clock.js';
+import { checkDuration } from '../../internal/options.js';
+import { quote } from '../../internal/quote.js';
+import { checkLogger, type Logger, SILENT } from '../../log.js';
+import type { GrantStatus } from '../grant/verify.js';
+import { checkCount, checkFunction, checkMembers, checkText, optionError } from '../options.js';
+import { Feed, type FeedSetting } from './feed.js';
+import { agentOf, type RevocableLink, type RevocationSource, worst } from './source.js';
+
+/** Options of {@link RevocationLists.open}. */
+export interface RevocationListsOptions {
+  /** By whose bundles the SVIDs that sign lists must verify. */
+  readonly identity: Verifier;
+  /** Gets the lists. */
+  readonly fetch: BoundFetch;
+  /**
+   * Where each agent publishes what it has revoked, by its SPIFFE ID: an `https:` URL, or one for each of several processes
+   * that share the ID, all of which must then answer for it. Tokens that anyone else signed are unknown.
+   */
+  readonly publishers: Readonly<Record<string, string | readonly string[]>>;
+  /** How long to wait after one answer before the next is asked for. Default: 5,000. */
+  readonly pollMs?: number;
+  /** For how long a list is still believed after its time is over; then all it could speak for is unknown. Default: 15,000. */
+  readonly graceMs?: number;
+  /** How long a publisher may take. Default: 5,000. */
+  readonly timeoutMs?: number;
+  /** Told of each list that could not be had, or is not believed. Default: silent. */
+  readonly logger?: Logger;
+}
+
+const MEMBERS = ['identity', 'fetch', 'publishers', 'pollMs', 'graceMs', 'timeoutMs', 'logger'];
+
+/**
+ * What agents say that they have revoked, kept up to date from the lists that they sign. A publisher that answers is at
+ * most `pollMs` and its answer behind; what one that does not answer has signed is unknown, and so refused, when the time
+ * of its last list and `graceMs` are over. Closed by whoever opened it; from then on all is unknown.
+ */
+export class RevocationLists implements RevocationSource {
+  readonly #feeds = new Map<string, readonly Feed[]>();
+  readonly #clock: Clock;
+  readonly #pollMs: number;
+  readonly #logger: Logger;
+  readonly #closing = new AbortController();
+  #timer: ClockTimer | undefined;
+  #polling: Promise<void> | undefined;
+  #again: Promise<void> | undefined;
+
+  /** @internal */
+  constructor(options: RevocationListsOptions, clock: Clock) {
+    const what = 'the options of revocation lists';
+    checkMembers(what, options, MEMBERS);
+    const { identity, publishers, pollMs = 5_000, graceMs = 15_000, timeoutMs = 5_000 } = options;
+    const fetch = checkFunction(`${what}: fetch`, options.fetch);
+    const x509 = (identity as Partial<Verifier> | undefined)?.x509;
+    if (x509 === undefined) throw optionError(what, 'identity is missing');
+    this.#clock = clock;
+    this.#pollMs = checkDuration('pollMs', pollMs);
+    this.#logger = checkLogger(options.logger ?? SILENT);
+    const setting: FeedSetting = {
+      fetch,
+      x509,
+      clock,
+      graceMs: checkCount(`${what}: graceMs`, graceMs, 0),
+      timeoutMs: checkDuration('timeoutMs', timeoutMs),
+    };
+    checkMembers(`${what}: publishers`, publishers, Object.keys(publishers ?? {}));
+    for (const [id, urls] of Object.entries(publishers))
+      this.#feeds.set(...feedsOf(id, urls, setting));
+  }
+
+  /**
+   * Opens it: resolves when each publisher has been asked once, whether it has answered or not.
+   *
+   * @throws SpiffeError `ERR_SPIFFE_OPTION_INVALID`, `ERR_SPIFFE_ID_INVALID`; and what `fetch.peerRule` throws for a URL
+   * that it is bound to no peer at.
+   */
+  static open(options: RevocationListsOptions): Promise<RevocationLists> {
+    return openListsWith(options, SYSTEM_CLOCK);
+  }
+
+  status(link: RevocableLink): GrantStatus {
+    if (this.#closing.signal.aborted) return 'unknown';
+    const feeds = this.#feeds.get(agentOf(link.by.toString())) ?? [];
+    // Which of several processes signed it is not known: none may have revoked it, and each must know that.
+    return worst(feeds.map((feed) => feed.status(link)));
+  }
+
+  /** Asks every publisher, not before now, and resolves when each has answered or failed; never rejects. */
+  refresh(): Promise<void> {
+    if (this.#polling === undefined) return this.#start();
+    // What is under way may have been answered before now.
+    this.#again ??= this.#polling.then(() => {
+      this.#again = undefined;
+      return this.#start();
+    });
+    return this.#again;
+  }
+
+  /** Asks no more. */
+  async close(): Promise<void> {
+    this.#closing.abort();
+    this.#clock.clearTimeout(this.#timer);
+    await (this.#again ?? this.#polling);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #start(): Promise<void> {
+    this.#polling = this.#poll().finally(() => {
+      this.#polling = undefined;
+    });
+    return this.#polling;
+  }
+
+  async #poll(): Promise<void> {
+    this.#clock.clearTimeout(this.#timer);
+    const { signal } = this.#closing;
+    if (signal.aborted) return;
+    const feeds = [...this.#feeds.values()].flat();
+    await Promise.all(
+      feeds.map(async (feed) => {
+        try {
+          await feed.poll(signal);
+        } catch (err) {
+          if (signal.aborted) return;
+          const publisher = feed.publisher.toString();
+          this.#logger.warn({ err, publisher }, 'a list of revoked grants could not be had');
+        }
+      }),
+    );
+    if (signal.aborted) return;
+    this.#timer = this.#clock.setTimeout(() => void this.refresh(), this.#pollMs);
+    // It keeps no process up.
+    if (typeof this.#timer === 'object') this.#timer.unref();
+  }
+}
+
+/** As {@link RevocationLists.open}, with the clock in the caller's hand. */
+export async function openListsWith(
+  options: RevocationListsOptions,
+  clock: Clock,
+): Promise<RevocationLists> {
+  const lists = new RevocationLists(options, clock);
+  await lists.refresh();
+  return lists;
+}
+
+function feedsOf(
+  id: string,
+  given: string | readonly string[],
+  setting: FeedSetting,
+): [string, readonly Feed[]] {
+  const what = `the publishers of revocation lists: ${quote(id)}`;
+  const publisher = SpiffeId.parse(id);
+  if (agentOf(id) !== id) throw optionError(what, 'that is a task; its agent publishes for it');
+  const urls = typeof given === 'string' ? [given] : given;
+  if (!Array.isArray(urls) || urls.length === 0) throw optionError(what, 'it has no URL');
+  const feeds = (urls as readonly string[]).map((url) => {
+    setting.fetch.peerRule(checkText(what, url));
+    return new Feed(publisher, url, setting);
+  });
+  return [publisher.toString(), feeds];
+}
