@@ -4,13 +4,24 @@
  */
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { CALL, PROFILE } from './call-cases.js';
+import { CALL } from './call-cases.js';
+import { CHILD } from './child-cases.js';
 import type { Json } from './craft.js';
-import { CHILD, FORMAT, ROOT } from './format-cases.js';
+import { FORMAT } from './format-cases.js';
+import { HOLDER } from './holder-cases.js';
+import { PROFILE } from './profile-cases.js';
+import { ROOT } from './root-cases.js';
 import { NUMBERS, PAIRS } from './tables.js';
 import { BUNDLES, ISSUERS, type Vector } from './world.js';
 
-const groups = { format: FORMAT, root: ROOT, child: CHILD, call: CALL, profile: PROFILE };
+const groups = {
+  format: FORMAT,
+  root: ROOT,
+  child: CHILD,
+  holder: HOLDER,
+  call: CALL,
+  profile: PROFILE,
+};
 const vectors = Object.entries(groups).flatMap(([group, cases]) =>
   cases.map(({ id, title, calls }: Vector) => ({
     id: `${group}/${id}`,
