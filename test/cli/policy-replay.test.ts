@@ -23,6 +23,8 @@ const TEXT = { type: 'string' };
 const PERMIT = 'permit(principal, action, resource);';
 const only = (to: string): string =>
   `permit(principal, action == Action::"send", resource) when { context.arguments.to == "${to}" };`;
+const declassify = (level: number): string =>
+  `permit(principal, action == Action::"labels/declassify", resource) when { resource.to.level >= ${level} };`;
 
 interface Change {
   readonly index: number;
@@ -160,6 +162,37 @@ describe('agent-spiffe policy replay', function () {
     await record(only('a'), [{ to: 'a' }, { to: 'b' }], undefined, { evaluateOnly: true });
     expect(replay(only('a')).counts).to.include({ same: 2 });
     expect(replay(PERMIT).counts).to.include({ same: 1, allowed: 1 });
+  });
+
+  it('decides changes of labels again', async () => {
+    const look = 'permit(principal, action == Action::"look", resource);';
+    const guard = await createGuard({
+      identity: staticIdentity(TestCa.create('example.org'), AGENT),
+      policy: cedarPolicy({ policies: { 'old.cedar': `${look} ${declassify(1)}` } }),
+      audit: auditLog(log),
+    });
+    const returns = { confidentiality: 'restricted', integrity: 'trusted' } as const;
+    const look0 = guard.tool('look', { effect: 'read', returns }, () => 'seen');
+    const may = {
+      purpose: 'a test',
+      ttlMs: 60_000,
+      budget: { calls: 9 },
+      clearance: 'restricted',
+    } as const;
+    await guard.task({ ...may, tools: { look: allArguments() } }, async (task) => {
+      await look0({});
+      const justification = 'a test';
+      await task.declassify({ to: 'confidential', justification });
+      await task.declassify({ to: 'public', justification }).catch(() => {});
+    });
+    await guard.close();
+    expect(replay(`${look} ${declassify(1)}`).counts).to.include({ same: 3 });
+    const { counts, changes } = replay(`${look} ${declassify(3)}`);
+    expect(counts).to.include({ same: 2, denied: 1 });
+    expect(changes.map(({ action, outcome }) => [action, outcome])).to.deep.equal([
+      ['labels/declassify', 'denied'],
+    ]);
+    expect(replay(`${look} ${declassify(0)}`).counts).to.include({ same: 2, allowed: 1 });
   });
 
   it('says which records cannot be decided again, where the policies read what was not kept', async () => {
