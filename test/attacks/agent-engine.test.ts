@@ -32,6 +32,7 @@ describe('attack: the policy engine', () => {
       'an obligation that objects inherit',
       { decision: true, context: { obligations: [{ type: 'constructor' }] } },
     ],
+    ['a permit that objects inherit', Object.create({ decision: true }) as object],
     ['an obligation without a type', { decision: true, context: { obligations: [{}] } }],
     ['an obligation that is text', { decision: true, context: { obligations: ['redact'] } }],
     [

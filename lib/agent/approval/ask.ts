@@ -2,7 +2,7 @@ import { hash, randomUUID } from 'node:crypto';
 import { canonicalJson } from '../../internal/canonical-json.js';
 import type { Clock } from '../../internal/clock.js';
 import { deadline } from '../../internal/deadline.js';
-import { isJsonObject } from '../../internal/json.js';
+import { isJsonObject, member } from '../../internal/json.js';
 import type { ApprovalEvent } from '../audit/events.js';
 import type { ApprovalObligation, DecisionRequest } from '../policy/request.js';
 import type { Approval, ApprovalRequest, Approver } from './approver.js';
@@ -83,10 +83,15 @@ async function ask(
 
 /** The answer comes from code that others write: nothing of its shape is taken for granted. */
 function judge(request: ApprovalRequest, given: unknown): Omit<Answer, 'argumentsDigest'> {
-  const { granted, approver, digest } = isJsonObject(given) ? given : {};
+  const answer = isJsonObject(given) ? given : {};
+  const granted = member(answer, 'granted');
+  const approver = member(answer, 'approver');
+  const digest = member(answer, 'digest');
   const named = typeof approver === 'string' && approver !== '' ? { approver } : undefined;
   if (granted === false)
     return { ...named, outcome: 'refused', problem: `${request.by} refuses it` };
+  if (granted === true && approver === request.agent)
+    return { ...named, outcome: 'failed', problem: 'whoever asks cannot agree to it' };
   if (granted === true && digest === request.digest && named !== undefined)
     return { ...named, outcome: 'granted' };
   return {

@@ -1,4 +1,4 @@
-import { isJsonObject, type JsonObject } from '../../internal/json.js';
+import { isJsonObject, type JsonObject, member } from '../../internal/json.js';
 import type { DecisionRecord } from '../audit/events.js';
 import type { PolicyEngine } from './engine.js';
 import { obligationProblem } from './obligations.js';
@@ -62,7 +62,10 @@ class Patience {
 
 /** The answer comes from code that others write: nothing of its shape is taken for granted. */
 function judge(revision: string, answer: unknown): Verdict {
-  const { decision, context } = isJsonObject(answer) ? answer : {};
+  const given = isJsonObject(answer) ? answer : {};
+  // What every object inherits once a prototype is polluted is nobody's decision.
+  const decision = member(given, 'decision');
+  const { context } = given;
   const told = isJsonObject(context) ? context : {};
   const reasons = Array.isArray(told['reasons']) ? told['reasons'].map(String) : [];
   const problem = problemOf(decision, told);
