@@ -7,7 +7,7 @@ import {
   type Obligation,
 } from 'agent-spiffe/agent';
 import { expect } from 'chai';
-import { type Bench, bench, deferred, rejection, taskOf } from './support.js';
+import { AGENT, type Bench, bench, deferred, rejection, taskOf } from './support.js';
 
 const READ = {
   effect: 'read',
@@ -70,6 +70,7 @@ describe('an obligation to ask for an approval', () => {
       approver: 'ann',
       argumentsDigest: createHash('sha256').update('{"cents":5,"to":"bob"}').digest('hex'),
     });
+    expect(log.of('approval')[0]?.argumentNames).to.deep.equal(['cents', 'to']);
     expect(log.kinds).to.deep.equal([
       'task.start',
       'approval',
@@ -119,6 +120,17 @@ describe('an obligation to ask for an approval', () => {
     [
       'nobody',
       ({ digest }: ApprovalRequest) => ({ granted: true, approver: '', digest }),
+      'failed',
+    ],
+    [
+      'the agent itself',
+      ({ digest }: ApprovalRequest) => ({ granted: true, approver: AGENT, digest }),
+      'failed',
+    ],
+    [
+      'an agreement that objects inherit',
+      ({ digest }: ApprovalRequest) =>
+        Object.create({ granted: true, approver: 'ann', digest }) as object,
       'failed',
     ],
     ['nothing', () => undefined, 'failed'],

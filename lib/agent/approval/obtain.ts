@@ -26,6 +26,14 @@ export async function obtainApproval(
   const answer = await askApproval(asking, { ...obligation, by }, request, reasons);
   const { outcome, argumentsDigest, approver: who, problem, cause } = answer;
   const answered = who === undefined ? {} : { approver: who };
-  await recorder.append({ kind: 'approval', ...names, argumentsDigest, by, outcome, ...answered });
+  await recorder.append({
+    kind: 'approval',
+    ...names,
+    argumentsDigest,
+    argumentNames: Object.keys(request.context.arguments),
+    by,
+    outcome,
+    ...answered,
+  });
   return problem === undefined ? {} : { problem, cause };
 }

@@ -127,8 +127,11 @@ export function labelChange(event: LabelEvent, recorder: Recorder): Parts {
   };
 }
 
-export function approval(event: ApprovalEvent): Parts {
-  const { call, change, outcome, task } = event;
+export function approval(event: ApprovalEvent, { ruleOf }: Recorder): Parts {
+  const { call, change, outcome, task, argumentNames = [] } = event;
+  const subject = call?.tool ?? change ?? '';
+  // Beside the others, which can be known, the digest of all would give one away that can be guessed.
+  const redacted = argumentNames.some((name) => ruleOf(subject, name) === 'redact');
   const granted = outcome === 'granted';
   return {
     base: common(event),
@@ -143,7 +146,7 @@ export function approval(event: ApprovalEvent): Parts {
     unmapped: {
       approval: {
         approver: event.approver,
-        arguments_sha256: event.argumentsDigest,
+        arguments_sha256: redacted ? undefined : event.argumentsDigest,
         by: event.by,
         change,
       },

@@ -185,6 +185,8 @@ export interface ApprovalEvent extends EventBase {
   readonly change?: 'labels/declassify' | 'labels/endorse';
   /** SHA-256 of the canonical arguments, in hex. */
   readonly argumentsDigest: string;
+  /** Whose names they have: the record holds no digest of arguments of which it may hold none. */
+  readonly argumentNames?: readonly string[];
   /** Who had to agree. */
   readonly by: string;
   readonly outcome: 'granted' | 'refused' | 'timed-out' | 'failed';

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
 import { SpiffeError } from '../../errors.js';
 import { quote } from '../../internal/quote.js';
-import { parseArgumentRules, type RuleOf } from './argument-rules.js';
+import type { RuleOf } from './argument-rules.js';
 import type { AuditEvent } from './events.js';
 import { LONGEST_RECORD } from './layout.js';
 import { MemberOrder } from './member-order.js';
@@ -14,11 +14,9 @@ const MOST_NAMED = 100;
 /** A character takes three bytes at most in UTF-8. */
 const SURELY_SHORT = LONGEST_RECORD / 3;
 
-const digestAll: RuleOf = parseArgumentRules({ '*': 'digest' });
-
 /**
  * The line of an event: its record in canonical JSON, and a newline. Where it would be longer than an entry may be, its
- * arguments are digested whatever the rules say, and definitions of tools left out; then all that has no bound is.
+ * arguments are digested where the rules would keep them, and definitions of tools left out; then all that has no bound is.
  *
  * @throws TypeError for an argument that has no canonical JSON; SpiffeError `ERR_SPIFFE_AUDIT_UNAVAILABLE` when not
  * even its names fit.
@@ -33,7 +31,9 @@ export function eventLine(
   const text = order.write(ocsfRecord(recordParts(event, { ruleOf, order }), index, setting));
   if (fits(text)) return `${text}\n`;
   const kilobytes = Math.ceil(Buffer.byteLength(text) / 1024);
-  const parts = recordParts(withoutDefinitions(event), { ruleOf: digestAll, order });
+  const atMostDigest: RuleOf = (tool, argument) =>
+    ruleOf(tool, argument) === 'redact' ? 'redact' : 'digest';
+  const parts = recordParts(withoutDefinitions(event), { ruleOf: atMostDigest, order });
   const digested = order.write(ocsfRecord(parts, index, setting, kilobytes));
   if (fits(digested)) return `${digested}\n`;
   const rest = ocsfRecord(withoutData(parts, order), index, setting, kilobytes);

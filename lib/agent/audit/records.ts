@@ -30,7 +30,7 @@ export function recordParts(event: AuditEvent, recorder: Recorder): Parts {
     case 'label.endorse':
       return labelChange(event, recorder);
     case 'approval':
-      return approval(event);
+      return approval(event, recorder);
     case 'credential':
       return credential(event);
     case 'grant.issue':

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import {
+  type ApprovalEvent,
   type AuditEvent,
   type CallDeniedEvent,
   type GrantRef,
@@ -362,6 +363,15 @@ describe('a record of the audit log', () => {
     expect(record).not.to.have.property('resources');
   });
 
+  it('tells no digest of arguments of which one is redacted, which the others would give away', () => {
+    const asked = { ...(EVENTS[10] as ApprovalEvent), argumentNames: ['pin', 'to'] };
+    const digest = (rules: ArgumentRules): unknown =>
+      (recordOf(asked, rules).unmapped['approval'] as JsonObject)['arguments_sha256'];
+    expect(digest({ send_email: { pin: 'redact', to: 'keep' } })).to.equal(undefined);
+    expect(digest({ '*': 'redact' })).to.equal(undefined);
+    expect(digest({ send_email: 'keep', other: { pin: 'redact' } })).to.equal('ef'.repeat(32));
+  });
+
   it('answers the seven questions of draft-ietf-wimse-aims', () => {
     const denied = recordOf({
       ...DENIED,
@@ -571,6 +581,16 @@ describe('a record of the audit log', () => {
 
   describe('is no longer than an entry may be', () => {
     const long = 'x'.repeat(70_000);
+
+    it('and no digest of what is redacted, however long the rest is', () => {
+      const rules: ArgumentRules = { '*': { '*': 'keep', pin: 'redact' } };
+      const event = intent({ pin: '1234', text: 'x'.repeat(70_000) });
+      expect(recordOf(event, rules).metadata).to.include({ is_truncated: true });
+      expect(argumentsOf(event, rules)).to.deep.equal({
+        pin: { redacted: true },
+        text: { sha256: sha256(`"${'x'.repeat(70_000)}"`) },
+      });
+    });
 
     it('and holds digests for what is too long, and says so', () => {
       const record = recordOf(intent({ q: long }), { '*': 'keep' });
