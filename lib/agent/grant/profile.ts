@@ -72,8 +72,16 @@ function readTask(claims: WrittenRecord): string {
   return task;
 }
 
-/** The labels in the claims of a token or a proof. */
-export function readLabels(claims: WrittenRecord): Labels {
+/** The labels in the claims of a proof, which need not be there: what is ill-formed says nothing, and refuses nothing. */
+export function saidLabels(claims: WrittenRecord): Labels | undefined {
+  try {
+    return readLabels(claims);
+  } catch {
+    return undefined;
+  }
+}
+
+function readLabels(claims: WrittenRecord): Labels {
   const labels = memberOf(claims, 'spiffe_labels');
   demand(isRecord(labels), 'labels', 'it has no spiffe_labels');
   const { confidentiality, integrity, ...rest } = labels;

@@ -10,7 +10,7 @@ import { readChain } from './known-chains.js';
 import { DEFAULT_LIMITS, type Limits } from './limits.js';
 import type { GrantLink } from './link.js';
 import type { GrantPresentation } from './presentation.js';
-import { readLabels } from './profile.js';
+import { saidLabels } from './profile.js';
 import { checkAudience, checkCall, checkProof, openProof, type Receiver } from './proof.js';
 import type { ReplayCache } from './replay-cache.js';
 
@@ -57,7 +57,7 @@ export interface VerifiedGrant {
   readonly args: JsonRecord;
   /** What is held by whoever calls, at least. */
   readonly labels: Labels;
-  /** What its holder says, in the proof, to have read by now; absent when it does not say. */
+  /** What its holder says, in the proof, to have read by now; absent when it says nothing that is understood. */
   readonly said?: Labels;
   /** The id of the proof. */
   readonly proofId: string;
@@ -93,9 +93,7 @@ export function verifyGrant(
   const args = checkCall(leaf, tool, argsJson);
   checkAudience(chain, receiver);
   const proof = checkProof(opened, leaf, { tool, args, now }, receiver, limits);
-  const said = Object.hasOwn(opened.claims, 'spiffe_labels')
-    ? readLabels(opened.claims)
-    : undefined;
+  const said = saidLabels(opened.claims);
   const used = `${leaf.holder.thumbprint} ${proof.jti}`;
   const until = proof.iat + limits.proofWindow;
   const by7i = replay.problem(used, peer.toString(), until, now);

@@ -4,16 +4,14 @@ import {
   callService,
   type Delegation,
   exact,
-  grantedCall,
   oneOf,
-  requireGrant,
   takeAnswer,
-  tellLabels,
   urlUnder,
   wildcard,
 } from 'agent-spiffe/agent';
 import { expect } from 'chai';
 import { rejection, taskOf } from '../support.js';
+import { type Letter, type MailService, mailService } from './mail-service.js';
 import {
   DelegationWorld,
   MAILER,
@@ -25,37 +23,19 @@ import {
   WEB,
 } from './world.js';
 
-type Letter = { readonly to: string; readonly body: string };
-
 describe('delegation', () => {
   let world: DelegationWorld;
   let orchestrator: Party;
   let researcher: Party;
   let mailer: Party;
-  let origin: string;
-  let sent: Letter[];
+  let mail: MailService;
 
   beforeEach(async () => {
     world = await DelegationWorld.open();
     orchestrator = await world.party(ORCHESTRATOR);
     researcher = await world.party(RESEARCHER);
     mailer = await world.party(MAILER);
-    sent = [];
-    const send = mailer.guard.tool('send', SEND, (letter: Letter) => {
-      sent.push(letter);
-      return 'sent';
-    });
-    const gate = requireGrant(mailer.guard, { tool: 'send' });
-    origin = await world.serve(mailer, (request, response) => {
-      gate(request, response, () => {
-        void (async () => {
-          const { task, args } = grantedCall(request);
-          const text = await task.run(() => send(args as Letter));
-          tellLabels(response, task);
-          response.end(text);
-        })();
-      });
-    });
+    mail = await mailService(world, mailer);
   });
 
   afterEach(async () => {
@@ -64,9 +44,9 @@ describe('delegation', () => {
 
   /** Wraps `send` as a call of the mailer. */
   const remote = (party: Party) => {
-    const fetch = world.fetch(party, { [origin]: MAILER });
+    const fetch = world.fetch(party, { [mail.origin]: MAILER });
     return party.guard.tool('send', SEND, async (_: Letter, context) =>
-      (await callService(context, { fetch, url: `${origin}/send` })).text(),
+      (await callService(context, { fetch, url: mail.url })).text(),
     );
   };
 
@@ -77,7 +57,7 @@ describe('delegation', () => {
       expect(await send({ to: 'ann@acme.example', body: 'one' })).to.equal('sent');
       expect(await send({ to: 'ann@acme.example', body: 'two' })).to.equal('sent');
     });
-    expect(sent.map(({ body }) => body)).to.deep.equal(['one', 'two']);
+    expect(mail.sent.map(({ body }) => body)).to.deep.equal(['one', 'two']);
     expect(orchestrator.log.of('grant.issue')).to.have.lengthOf(1);
     const accepted = mailer.log.of('grant.accept');
     expect(accepted).to.have.lengthOf(2);
@@ -109,7 +89,7 @@ describe('delegation', () => {
         reason: 'argument',
       });
     });
-    expect(sent).to.deep.equal([{ to: 'ann@acme.example', body: 'hello' }]);
+    expect(mail.sent).to.deep.equal([{ to: 'ann@acme.example', body: 'hello' }]);
     const [{ grant } = { grant: undefined }] = mailer.log.of('grant.accept');
     expect(grant?.chain)
       .to.have.lengthOf(2)

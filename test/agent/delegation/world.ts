@@ -1,15 +1,17 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Workload } from 'agent-spiffe';
 import {
-  createGuard,
   functionPolicy,
   type Guard,
   type GuardOptions,
   type PolicyFunction,
+  RevocationLists,
   type RevocationSource,
 } from 'agent-spiffe/agent';
 import { createFetch, type FetchOptions, type SpiffeFetch } from 'agent-spiffe/http';
 import { WorkloadApiServer } from 'agent-spiffe/testing';
+import { createGuardWith } from '#lib/agent/guard.js';
+import { type Clock, SYSTEM_CLOCK } from '#lib/internal/clock.js';
 import { httpService } from '../../support/http-service.js';
 import { MemoryLog } from '../support.js';
 
@@ -29,15 +31,21 @@ export const SECRET = {
 } as const;
 export const WEB = { effect: 'read', returns: { confidentiality: 'public' } } as const;
 
-/** Holds that nothing was revoked: where a test is about something else. */
-const NOTHING_REVOKED: RevocationSource = { status: () => 'active' };
-
 /** An agent in a process of its own, as far as the others can tell. */
 export interface Party {
   readonly id: string;
   readonly me: Workload;
   readonly guard: Guard;
   readonly log: MemoryLog;
+  /** What others have revoked, where it asks. */
+  readonly lists: RevocationLists | undefined;
+}
+
+interface PartyOptions {
+  readonly decide?: PolicyFunction;
+  readonly clock?: Clock;
+  /** Whose revocations it learns of. Default: nobody's, and it takes all for active. */
+  readonly revokedBy?: readonly Party[];
 }
 
 /** Agents with identities from a Workload API that call each other over mutual TLS. */
@@ -68,14 +76,36 @@ export class DelegationWorld implements AsyncDisposable {
 
   async party(
     id: string,
-    options: Partial<GuardOptions> & { readonly decide?: PolicyFunction } = {},
+    options: Partial<Omit<GuardOptions, 'revocation'>> & PartyOptions = {},
   ): Promise<Party> {
-    const { decide = () => true, ...rest } = options;
+    const { decide = () => true, clock = SYSTEM_CLOCK, revokedBy = [], ...rest } = options;
     const me = this.#keep(await Workload.open({ address: this.api.address, pick: id }));
+    const { lists, revocation } = await this.#revocation(me, revokedBy);
     const log = new MemoryLog();
     const policy = functionPolicy(decide);
-    const made = { identity: me, audit: log, policy, revocation: NOTHING_REVOKED, ...rest };
-    return { id, me, log, guard: this.#keep(await createGuard(made)) };
+    const made = { identity: me, audit: log, policy, revocation, ...rest };
+    return { id, me, log, lists, guard: this.#keep(await createGuardWith(made, clock)) };
+  }
+
+  /** The lists of these parties; for nobody's, a source that says that nothing was revoked. */
+  async #revocation(
+    identity: Workload,
+    parties: readonly Party[],
+  ): Promise<{
+    readonly lists: RevocationLists | undefined;
+    readonly revocation: RevocationSource;
+  }> {
+    if (parties.length === 0) return { lists: undefined, revocation: { status: () => 'active' } };
+    const publishers: Record<string, string> = {};
+    const peers: Record<string, string> = {};
+    for (const party of parties) {
+      const origin = await this.serve(party, party.guard.revocationHandler());
+      publishers[party.id] = `${origin}/revoked`;
+      peers[origin] = party.id;
+    }
+    const fetch = this.#keep(createFetch(identity, { peers }));
+    const lists = this.#keep(await RevocationLists.open({ identity, fetch, publishers }));
+    return { lists, revocation: lists };
   }
 
   /** Serves as this party, for every identity of the trust domain. Gives the origin. */
