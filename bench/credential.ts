@@ -17,6 +17,7 @@ import {
   createGuard,
   functionPolicy,
   type Guard,
+  type Task,
   taskCredentials,
 } from 'agent-spiffe/agent';
 import { createFetch } from 'agent-spiffe/http';
@@ -71,8 +72,8 @@ async function startAuthority(server: string): Promise<{ child: ChildProcess; or
   return { child: authority, origin: (JSON.parse(line) as { origin: string }).origin };
 }
 
-/** Starts one task, and ends it; gives how long the start took. */
-async function startOne(guard: Guard): Promise<number> {
+/** Starts one task; gives how long that took. */
+async function startOne(guard: Guard): Promise<{ readonly task: Task; readonly took: number }> {
   const since = performance.now();
   const task = await guard.startTask({
     purpose: 'a measurement',
@@ -83,12 +84,20 @@ async function startOne(guard: Guard): Promise<number> {
   });
   const took = performance.now() - since;
   if (!task.identity.x509.svid().id.toString().endsWith(task.id)) throw new Error('a wrong SVID');
+  return { task, took };
+}
+
+async function startAndEnd(guard: Guard): Promise<number> {
+  const { task, took } = await startOne(guard);
   await task.end();
   return took;
 }
 
-function batch(guard: Guard, atOnce: number): Promise<number[]> {
-  return Promise.all(Array.from({ length: atOnce }, () => startOne(guard)));
+/** Starts tasks at once, and ends them once all have started. */
+async function batch(guard: Guard, atOnce: number): Promise<number[]> {
+  const started = await Promise.all(Array.from({ length: atOnce }, () => startOne(guard)));
+  await Promise.all(started.map(({ task }) => task.end()));
+  return started.map(({ took }) => took);
 }
 
 async function rounds(guard: Guard, atOnce: number, count: number): Promise<number[]> {
@@ -128,7 +137,7 @@ async function sustain(guard: Guard, forSeconds: number): Promise<void> {
   for (let started = 0; started < PER_SECOND * forSeconds; ) {
     const due = Math.floor(((performance.now() - begin) / 1000) * PER_SECOND);
     for (; started < Math.min(due, PER_SECOND * forSeconds); started++)
-      running.push(startOne(guard).catch(() => undefined));
+      running.push(startAndEnd(guard).catch(() => undefined));
     await pause(5);
   }
   const figures = (await Promise.all(running)).filter((took) => took !== undefined);
