@@ -54,6 +54,7 @@ export class LocalGuard implements Guard {
   readonly #watching: Promise<void>;
   readonly #offers: Offers;
   readonly #receiver: GrantReceiver;
+  #sealed = false;
   #prepared: Promise<void> | undefined;
   #closed: Promise<void> | undefined;
 
@@ -71,7 +72,7 @@ export class LocalGuard implements Guard {
 
   /** Typed by {@link Guard.tool}; what it does is the same for every type. */
   readonly tool: Guard['tool'] = (name: string, spec: ToolSpec, run: ToolFunction) => {
-    if (this.#prepared !== undefined) {
+    if (this.#sealed) {
       throw new SpiffeError(
         'ERR_SPIFFE_GUARD_SEALED',
         `cannot add the tool ${quote(name)}: the first task has sealed the guard; wrap every tool before it`,
@@ -180,8 +181,7 @@ export class LocalGuard implements Guard {
     if (plan.credential !== undefined && credentials === undefined)
       throw optionError('the options of a task: credential', 'the guard was given no credentials');
     plan.signal?.throwIfAborted();
-    this.#prepared ??= this.#seal();
-    await this.#prepared;
+    await this.#seal();
     // It may have aborted meanwhile, and does not tell anyone who listens from now on.
     plan.signal?.throwIfAborted();
     this.#core.identity.x509.svid();
@@ -225,7 +225,19 @@ export class LocalGuard implements Guard {
   }
 
   /** From here on the engine decides about these tools, or about nothing. */
-  #seal(): Promise<void> {
+  async #seal(): Promise<void> {
+    this.#sealed = true;
+    const preparing = (this.#prepared ??= this.#prepare());
+    try {
+      await preparing;
+    } catch (error) {
+      // What kept it from them, such as a directory that is not there yet, may be gone when the next task starts.
+      if (this.#prepared === preparing) this.#prepared = undefined;
+      throw error;
+    }
+  }
+
+  #prepare(): Promise<void> {
     for (const tool of this.#tools.values()) this.#note(tool.define());
     return prepare(this.#core.policy, this.tools);
   }

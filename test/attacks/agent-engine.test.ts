@@ -2,6 +2,7 @@ import { SpiffeError } from 'agent-spiffe';
 import { allArguments, type PolicyEngine } from 'agent-spiffe/agent';
 import { expect } from 'chai';
 import { bench, deferred, rejection, taskOf } from '../agent/support.js';
+import { refusal } from '../support/refusal.js';
 
 const WRITE = { effect: 'write', sink: { clearance: 'restricted' } } as const;
 const MAY = taskOf({ act: allArguments() });
@@ -232,5 +233,24 @@ describe('attack: the policy engine', () => {
         expect(failure === invalid ? error : error.cause).to.equal(failure);
       }
     }
+  });
+
+  it('starts tasks as soon as it can use its policies, with the tools that it was sealed with (twin)', async () => {
+    let usable = false;
+    let prepared = 0;
+    const prepare = (): Promise<void> => {
+      prepared += 1;
+      return usable ? Promise.resolve() : Promise.reject(new Error('they are not there yet'));
+    };
+    const { guard } = await bench({ policy: { ...engine(() => permit), prepare } });
+    const act = guard.tool('act', WRITE, () => 'acted');
+    const early = [guard.startTask(MAY), guard.startTask(MAY)].map(rejection);
+    for (const error of await Promise.all(early))
+      expect(error.code).to.equal('ERR_SPIFFE_POLICY_INVALID');
+    expect(prepared).to.equal(1);
+    usable = true;
+    refusal('ERR_SPIFFE_GUARD_SEALED', '"late"', () => guard.tool('late', WRITE, () => 'acted'));
+    for (let i = 0; i < 2; i++) expect(await guard.task(MAY, () => act({}))).to.equal('acted');
+    expect(prepared).to.equal(2);
   });
 });

@@ -4,7 +4,8 @@ import type { Decision, DecisionRequest } from './request.js';
 /** Where decisions come from. The guard takes an error, a late answer, and anything but a plain `true`, for a denial. */
 export interface PolicyEngine {
   /**
-   * Called once, when the guard is sealed by its first task, with the tools that will be decided about.
+   * Called when the guard is sealed by its first task, with the tools that will be decided about; and with the next one
+   * where it failed.
    *
    * @throws SpiffeError `ERR_SPIFFE_POLICY_INVALID` when the policies cannot be used with these tools.
    */
