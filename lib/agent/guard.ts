@@ -198,7 +198,10 @@ export async function createGuardWith(options: GuardOptions, clock: Clock): Prom
     revocation !== undefined &&
     typeof (revocation as Partial<RevocationSource>).status !== 'function'
   )
-    throw optionError('the revocation of a guard', 'it has no status; give revocationLists({ … })');
+    throw optionError(
+      'the revocation of a guard',
+      'it has no status; give what RevocationLists.open({ … }) resolved to',
+    );
   const policyTimeoutMs = checkDuration('policyTimeoutMs', options.policyTimeoutMs ?? 1_000);
   const approvalTimeoutMs = checkDuration(
     'approvalTimeoutMs',

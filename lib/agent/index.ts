@@ -1,6 +1,7 @@
 export type { JsonRecord, JsonValue } from '../internal/json.js';
 export type { Approval, ApprovalRequest, Approver } from './approval/approver.js';
 export type { ArgumentRule, ArgumentRules } from './audit/argument-rules.js';
+export { type AuditChainStep, type FollowedLog, followAuditChain } from './audit/chain.js';
 export type {
   ApprovalEvent,
   AuditEvent,

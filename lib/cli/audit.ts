@@ -1,10 +1,8 @@
-import { readFile } from 'node:fs/promises';
 import { type Command, InvalidArgumentError } from 'commander';
 import type { AuditVerdict } from '../agent/audit/verify.js';
-import { SpiffeError } from '../errors.js';
-import { X509Bundle } from '../identity/x509/bundle.js';
 import { X509Bundles } from '../identity/x509/bundles.js';
-import { quote } from '../internal/quote.js';
+import { addChainCommand } from './audit-chain.js';
+import { addBundle, type BundleFile, read, readBundles } from './bundle-option.js';
 
 interface VerifyOptions {
   readonly bundle?: readonly BundleFile[];
@@ -15,11 +13,6 @@ interface VerifyOptions {
 
 interface ProveOptions {
   readonly json?: true;
-}
-
-interface BundleFile {
-  readonly trustDomain: string;
-  readonly path: string;
 }
 
 const ALTERED = 1;
@@ -66,6 +59,7 @@ export function addAuditCommand(program: Command): void {
       'print the parts of the proof, and the key that verifies it, as one line of JSON',
     )
     .action(runProve);
+  addChainCommand(audit);
 }
 
 async function runVerify(directory: string, options: VerifyOptions): Promise<void> {
@@ -106,39 +100,9 @@ function describe(verdict: AuditVerdict): string {
   return `${lines.join('\n')}\n`;
 }
 
-async function readBundles(files: readonly BundleFile[]): Promise<readonly X509Bundle[]> {
-  return await Promise.all(
-    files.map(async ({ trustDomain, path }) =>
-      X509Bundle.fromPem(trustDomain, await read('bundle', path)),
-    ),
-  );
-}
-
 /** A note ends with one newline; tools that print it may add another. */
 async function readCheckpoint(path: string): Promise<string> {
   return `${(await read('checkpoint', path)).trimEnd()}\n`;
-}
-
-async function read(option: string, path: string): Promise<string> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch (cause) {
-    throw new SpiffeError(
-      'ERR_SPIFFE_OPTION_INVALID',
-      `cannot read ${quote(path)}, given as --${option}: ${(cause as Error).message}`,
-      { cause },
-    );
-  }
-}
-
-function addBundle(text: string, before: readonly BundleFile[] = []): readonly BundleFile[] {
-  // A trust domain's name holds no equals sign, a path may.
-  const at = text.indexOf('=');
-  if (at < 1)
-    throw new InvalidArgumentError(
-      'Give a trust domain and a file, such as example.org=bundle.pem.',
-    );
-  return [...before, { trustDomain: text.slice(0, at), path: text.slice(at + 1) }];
 }
 
 function addPath(text: string, before: readonly string[] = []): readonly string[] {
