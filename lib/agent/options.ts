@@ -8,13 +8,26 @@ export function optionError(what: string, why: string, cause?: unknown): SpiffeE
   return new SpiffeError('ERR_SPIFFE_OPTION_INVALID', `cannot take ${what}: ${why}`, { cause });
 }
 
-/** Refuses what is no object, and members that nothing would look at. */
+/** Refuses what is no object, members that nothing would look at, and such as nobody gave. */
 export function checkMembers(what: string, value: object, known: readonly string[]): void {
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     throw optionError(what, `${quote(value)} is no object`);
   for (const name of Object.keys(value)) {
     if (!known.includes(name)) throw optionError(what, `it has no ${quote(name)}`);
   }
+  for (const name of known) {
+    // Careless code that merges JSON can give it to all: `evaluateOnly` would let everything pass.
+    if (isInherited(name))
+      throw optionError(
+        what,
+        `every object has ${quote(name)} here: Object.prototype was polluted`,
+      );
+  }
+}
+
+/** Whether every object has a member of this name that somebody added; those of the language cannot be enumerated. */
+function isInherited(name: string): boolean {
+  return Object.prototype.propertyIsEnumerable(name);
 }
 
 /** Text that says something. */

@@ -12,7 +12,10 @@ import { join } from 'node:path';
 import {
   all,
   allArguments,
+  createGuard,
   exact,
+  functionPolicy,
+  type GuardOptions,
   notOneOf,
   oneOf,
   pathUnder,
@@ -22,7 +25,7 @@ import {
   wildcard,
 } from 'agent-spiffe/agent';
 import { expect } from 'chai';
-import { bench, deferred, rejection, taskOf } from '../agent/support.js';
+import { bench, deferred, MemoryLog, rejection, taskOf } from '../agent/support.js';
 
 const SEND = {
   effect: 'egress',
@@ -196,4 +199,42 @@ describe('attack: arguments', () => {
     expect(JSON.stringify(denied?.denial)).not.to.include('hunter2');
     expect(denied?.request?.context.arguments).to.deep.equal({ to: 'hunter2' });
   });
+
+  it('that pollute a prototype make no option of a guard or a task, and no argument that may be left out', async () => {
+    const { guard, identity } = await bench();
+    const send = guard.tool('send', SEND, () => 'sent');
+    const other: GuardOptions = {
+      identity,
+      policy: functionPolicy(() => false),
+      audit: new MemoryLog(),
+    };
+    const starts: readonly (readonly [string, () => Promise<unknown>])[] = [
+      ['evaluateOnly', () => createGuard(other)],
+      ['clearance', () => guard.startTask(taskOf({ send: allArguments() }))],
+      ['depth', () => guard.startTask(taskOf({ send: allArguments() }))],
+    ];
+    for (const [polluted, start] of starts) {
+      const starting = within({ [polluted]: true }, start);
+      const { code, message } = await rejection(starting);
+      expect(code, polluted).to.equal('ERR_SPIFFE_OPTION_INVALID');
+      expect(message).to.include(`"${polluted}"`).and.include('polluted');
+    }
+    const to = within({ optional: true }, () => exact('ann'));
+    await guard.task(taskOf({ send: { to } }), async () => {
+      expect(await rejection(send({}))).to.include({ reason: 'argument' });
+      expect(await send({ to: 'ann' })).to.equal('sent');
+    });
+    await (await createGuard(other)).close();
+  });
 });
+
+/** Runs something while every object has these members. */
+function within<T>(members: Readonly<Record<string, unknown>>, run: () => T): T {
+  const prototype = Object.prototype as Record<string, unknown>;
+  Object.assign(prototype, members);
+  try {
+    return run();
+  } finally {
+    for (const name of Object.keys(members)) delete prototype[name];
+  }
+}

@@ -1,6 +1,6 @@
 import { SpiffeError } from '../../errors.js';
 import { freezeJsonObject } from '../../internal/frozen-json.js';
-import type { JsonRecord, JsonValue } from '../../internal/json.js';
+import { type JsonRecord, type JsonValue, member } from '../../internal/json.js';
 import { quote } from '../../internal/quote.js';
 import { type Accept, kindNamed, WELL_FORMED } from './kinds.js';
 
@@ -20,7 +20,7 @@ export class Constraint {
   private constructor(json: JsonRecord, accept: Accept) {
     this.#json = json;
     this.#accept = accept;
-    this.optional = json['optional'] === true;
+    this.optional = member(json, 'optional') === true;
     Object.freeze(this);
   }
 
