@@ -1,6 +1,10 @@
-import { readFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { cedarPolicy, type DecisionRequest } from 'agent-spiffe/agent';
 import { expect } from 'chai';
+import { TemporaryDirectory } from '../support/audit.js';
 
 const text = readFileSync(new URL('../../docs/policy.md', import.meta.url), 'utf8');
 const LABELS = { confidentiality: 'internal', integrity: 'trusted' } as const;
@@ -32,6 +36,19 @@ describe('docs/policy.md', () => {
     expect(asked('ann@example.com', 'internal')).to.have.property('decision', false);
     expect(asked('ann@example.org', 'confidential')).to.have.property('decision', false);
     await engine.close();
+  });
+
+  it('shows a test of them that passes', () => {
+    const [, tests = ''] = /```json\n([^]*?)```/.exec(text) ?? [];
+    using home = new TemporaryDirectory();
+    writeFileSync(join(home.path, 'page.cedar'), policies.join('\n'));
+    writeFileSync(join(home.path, 'page.test.json'), tests);
+    const main = fileURLToPath(import.meta.resolve('#lib/cli/main.js'));
+    const { stdout, status } = spawnSync(process.execPath, [main, 'policy', 'test', home.path], {
+      encoding: 'utf8',
+    });
+    expect(stdout).to.equal('1 passed, 0 failed\n');
+    expect(status).to.equal(0);
   });
 
   it('names every annotation that is an obligation', () => {
