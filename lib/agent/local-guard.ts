@@ -52,6 +52,7 @@ export class LocalGuard implements Guard {
   readonly #untold = new Map<string, JsonRecord>();
   readonly #closing = new AbortController();
   readonly #watching: Promise<void>;
+  readonly #unwatch: (() => void) | undefined;
   readonly #offers: Offers;
   readonly #receiver: GrantReceiver;
   #sealed = false;
@@ -67,6 +68,10 @@ export class LocalGuard implements Guard {
     if (tool !== undefined) this.#tools.set(FETCH, tool);
     this.#watching = watchIdentity(core, this.#closing.signal, (why, cause) => {
       for (const task of this.#tasks.keys()) task.endInBackground('revoked', why, cause);
+    });
+    this.#unwatch = core.revocation.watch?.(() => {
+      // Looking is what ends those that work by what was revoked.
+      for (const task of this.#tasks.keys()) task.ended();
     });
   }
 
@@ -218,6 +223,7 @@ export class LocalGuard implements Guard {
       pins,
       returnsOf: (name: string): Labels => this.#tools.get(name)?.describe().returns ?? WORST,
       received,
+      shown: verified?.chain,
       only: verified && { tool: verified.tool, args: canonicalJson(verified.args) },
     };
     const core: TaskCore = new TaskCore(this.#core, plan, made, () => this.#tasks.delete(core));
@@ -258,6 +264,7 @@ export class LocalGuard implements Guard {
 
   async #close(): Promise<void> {
     this.#closing.abort();
+    this.#unwatch?.();
     const results = await Promise.allSettled(
       [...this.#tasks.keys()].map((task) => task.end('ended')),
     );

@@ -13,6 +13,7 @@ import { TaskGrants } from './delegation/task-grants.js';
 import { DeniedError } from './denied.js';
 import { Flow } from './flow/flow.js';
 import type { Labels } from './flow/labels.js';
+import type { GrantLink } from './grant/link.js';
 import type { TaskKey } from './task-key.js';
 import type { TaskPlan } from './task-options.js';
 import type { Span } from './telemetry.js';
@@ -78,6 +79,7 @@ export class TaskCore {
   #expiresAt: Date;
   #expiresText: string;
   #timer: ClockTimer | undefined;
+  readonly #shown: readonly GrantLink[];
   #revoked: readonly GrantRef[] = [];
   #underWay = 0;
   #idle: (() => void) | undefined;
@@ -95,6 +97,8 @@ export class TaskCore {
       readonly returnsOf: (tool: string) => Labels;
       /** The grant that it is started with. */
       readonly received?: HeldGrant | undefined;
+      /** The tokens by which another called it. */
+      readonly shown?: readonly GrantLink[] | undefined;
       readonly only?: OnlyCall | undefined;
     },
     forget: () => void,
@@ -112,6 +116,7 @@ export class TaskCore {
     this.returnsOf = made.returnsOf;
     this.only = made.only;
     this.grants = new TaskGrants(this, made.received);
+    this.#shown = made.shown ?? [];
     this.#forget = forget;
     this.startedAt = new Date(guard.clock.now());
     this.startedText = this.startedAt.toISOString();
@@ -143,11 +148,16 @@ export class TaskCore {
     return this.plan.rules.get(tool);
   }
 
-  /** Why nothing may be done in the task any more; `undefined` while it is open. Looks at the clock and the identity. */
+  /**
+   * Why nothing may be done in the task any more; `undefined` while it is open. Looks at the clock, the identity, and what
+   * became of the grant that it works by.
+   */
   ended(): DeniedError | undefined {
     if (this.#error !== undefined) return this.#error;
     if (this.guard.clock.now() >= this.#expiresAt.getTime()) {
       this.endInBackground('expired', 'its time is over');
+    } else if (this.#isRevoked()) {
+      this.endInBackground('revoked', 'the grant that it works by was revoked');
     } else {
       try {
         const { id } = this.guard.identity.x509.svid();
@@ -158,6 +168,13 @@ export class TaskCore {
       }
     }
     return this.#error;
+  }
+
+  /** What nobody can tell of goes on: whoever it calls will refuse it. */
+  #isRevoked(): boolean {
+    const { revocation } = this.guard;
+    const links = this.grants.received?.links ?? this.#shown;
+    return links.some((link) => revocation.status(link) === 'revoked');
   }
 
   /** The tools called so far, oldest first. */

@@ -11,6 +11,8 @@ export interface HeldGrant extends GrantChain {
   /** The ids of its tokens, root first. */
   readonly ids: readonly string[];
   readonly leaf: GrantLink;
+  /** Its tokens, root first. */
+  readonly links: readonly GrantLink[];
   /** The SPIFFE ID whose X.509-SVID signed the root. */
   readonly rootIssuer: string;
   /** The id of the task that the root was made for. */
@@ -55,6 +57,7 @@ export function heldGrant(
     issuer,
     ids: Object.freeze(links.map(({ jti }) => jti)),
     leaf: links.at(-1) as GrantLink,
+    links: Object.freeze([...links]),
     rootIssuer,
     rootTask: (links[0] as GrantLink).taskId,
     calls: calls.length === 0 ? undefined : Math.min(...calls),

@@ -139,6 +139,7 @@ export class TaskGrants {
       chain: [...parent.chain, token],
       ids: Object.freeze([...parent.ids, link.jti]),
       leaf: link,
+      links: Object.freeze([...parent.links, link]),
     };
     await this.#putOnRecord('grant.derive', grant);
     return grant;

@@ -42,11 +42,11 @@ export class Feed {
   }
 
   /**
-   * Gets it anew. What it has stays when that fails.
+   * Gets it anew, and says whether it is another. What it has stays when that fails.
    *
    * @throws SpiffeError `ERR_SPIFFE_REVOCATION_LIST_INVALID`, and what `fetch` throws.
    */
-  async poll(signal: AbortSignal): Promise<void> {
+  async poll(signal: AbortSignal): Promise<boolean> {
     const { clock, x509 } = this.#setting;
     const askedAt = clock.now();
     const text = await this.#get(signal);
@@ -62,6 +62,7 @@ export class Feed {
     // By our clock from when it was asked for, should the publisher's be ahead.
     const until = Math.min(list.expiresAt, askedAt + (list.expiresAt - list.issuedAt));
     this.#until = Math.max(this.#until, until);
+    return newest?.since !== list.since || newest.sequence !== list.sequence;
   }
 
   async #get(signal: AbortSignal): Promise<string> {

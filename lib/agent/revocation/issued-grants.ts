@@ -4,6 +4,7 @@ import type { GrantStatus } from '../grant/verify.js';
 import { optionError } from '../options.js';
 import type { TaskCore } from '../task-core.js';
 import { agentOf, type RevocableLink, type RevocationSource } from './source.js';
+import { Watchers } from './watchers.js';
 
 /** How long a revoked token stays listed past its expiry: a verifier's clock may be behind ours. */
 const KEPT_AFTER_MS = 60_000;
@@ -35,6 +36,7 @@ export class IssuedGrants implements RevocationSource {
   readonly #most: number;
   readonly #issued = new Map<string, Issued>();
   readonly #ofTask = new Map<string, Set<string>>();
+  readonly #watchers = new Watchers();
   #sequence = 1;
   #nextSweep: number;
 
@@ -81,7 +83,10 @@ export class IssuedGrants implements RevocationSource {
       issued.isRevoked = true;
       revoked.push(issued.grant);
     }
-    if (revoked.length > 0) this.#sequence += 1;
+    if (revoked.length > 0) {
+      this.#sequence += 1;
+      this.#watchers.tell();
+    }
     return revoked;
   }
 
@@ -91,6 +96,10 @@ export class IssuedGrants implements RevocationSource {
     const issued = this.#issued.get(jti);
     if (issued === undefined) return 'unknown';
     return issued.isRevoked ? 'revoked' : 'active';
+  }
+
+  watch(listener: () => void): () => void {
+    return this.#watchers.add(listener);
   }
 
   /** What is revoked now. */

@@ -8,6 +8,7 @@ import type { GrantStatus } from '../grant/verify.js';
 import { checkCount, checkFunction, checkMembers, checkText, optionError } from '../options.js';
 import { Feed, type FeedSetting } from './feed.js';
 import { agentOf, type RevocableLink, type RevocationSource, worst } from './source.js';
+import { Watchers } from './watchers.js';
 
 /** Options of {@link RevocationLists.open}. */
 export interface RevocationListsOptions {
@@ -42,6 +43,7 @@ export class RevocationLists implements RevocationSource {
   readonly #clock: Clock;
   readonly #pollMs: number;
   readonly #logger: Logger;
+  readonly #watchers = new Watchers();
   readonly #closing = new AbortController();
   #timer: ClockTimer | undefined;
   #polling: Promise<void> | undefined;
@@ -87,6 +89,10 @@ export class RevocationLists implements RevocationSource {
     return worst(feeds.map((feed) => feed.status(link)));
   }
 
+  watch(listener: () => void): () => void {
+    return this.#watchers.add(listener);
+  }
+
   /** Asks every publisher, not before now, and resolves when each has answered or failed; never rejects. */
   refresh(): Promise<void> {
     if (this.#polling === undefined) return this.#start();
@@ -124,7 +130,7 @@ export class RevocationLists implements RevocationSource {
     await Promise.all(
       feeds.map(async (feed) => {
         try {
-          await feed.poll(signal);
+          if (await feed.poll(signal)) this.#watchers.tell();
         } catch (err) {
           if (signal.aborted) return;
           const publisher = feed.publisher.toString();

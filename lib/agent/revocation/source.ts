@@ -8,6 +8,11 @@ export type RevocableLink = Pick<GrantLink, 'jti' | 'by' | 'issuedAt'>;
 export interface RevocationSource {
   /** Never waits, never throws. A token that it cannot say anything about is `unknown`, which refuses the chain. */
   status(link: RevocableLink): GrantStatus;
+  /**
+   * Calls `listener` whenever something may have been revoked, until what it gives is called: tasks that work by a grant end
+   * then, and not only with their next call.
+   */
+  watch?(listener: () => void): () => void;
 }
 
 /**
@@ -19,6 +24,12 @@ export function joinRevocationSources(...sources: readonly RevocationSource[]): 
       const found = sources.map((source) => source.status(link));
       if (found.includes('revoked')) return 'revoked';
       return found.includes('active') ? 'active' : 'unknown';
+    },
+    watch: (listener: () => void): (() => void) => {
+      const stops = sources.map((source) => source.watch?.(listener));
+      return () => {
+        for (const stop of stops) stop?.();
+      };
     },
   });
 }
