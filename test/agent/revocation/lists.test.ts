@@ -1,9 +1,5 @@
 import { SpiffeId } from 'agent-spiffe';
-import {
-  type RevocableLink,
-  RevocationLists,
-  type RevocationListsOptions,
-} from 'agent-spiffe/agent';
+import { type RevocableLink, RevocationLists } from 'agent-spiffe/agent';
 import { FakeClock, TestCa } from 'agent-spiffe/testing';
 import { expect } from 'chai';
 import { RevocationPublisher } from '#lib/agent/revocation/publisher.js';
