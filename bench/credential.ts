@@ -134,10 +134,15 @@ async function sustain(guard: Guard, forSeconds: number): Promise<void> {
   const before = { heap: await heap(), resources: process.getActiveResourcesInfo().length };
   const running: Promise<number | undefined>[] = [];
   const begin = performance.now();
+  const why = new Map<string, number>();
+  const failure = (error: unknown): undefined => {
+    const message = error instanceof Error ? error.message.slice(-200) : String(error);
+    why.set(message, (why.get(message) ?? 0) + 1);
+  };
   for (let started = 0; started < PER_SECOND * forSeconds; ) {
     const due = Math.floor(((performance.now() - begin) / 1000) * PER_SECOND);
     for (; started < Math.min(due, PER_SECOND * forSeconds); started++)
-      running.push(startAndEnd(guard).catch(() => undefined));
+      running.push(startAndEnd(guard).catch(failure));
     await pause(5);
   }
   const figures = (await Promise.all(running)).filter((took) => took !== undefined);
@@ -149,6 +154,7 @@ async function sustain(guard: Guard, forSeconds: number): Promise<void> {
   console.log(
     `  ${rate.toFixed(0)} a second done, ${failed} failed; left behind: ${guard.tasks.length} tasks, ${after.resources - before.resources} handles; heap ${before.heap.toFixed(1)} to ${after.heap.toFixed(1)} MB`,
   );
+  for (const [message, times] of why) console.log(`  ${times} times: ${message}`);
   if (failed > 0 || rate < PER_SECOND * 0.98) missed.push(`${PER_SECOND} a second`);
   if (guard.tasks.length > 0 || after.resources > before.resources)
     missed.push('nothing left behind');

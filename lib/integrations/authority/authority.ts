@@ -41,7 +41,10 @@ export interface TaskAuthorityOptions {
   readonly policy?: (question: TaskCredentialQuestion) => boolean | Promise<boolean>;
   /** The longest life of a credential: from one second. Those who share no process with the task believe it so long. Default: 300,000. */
   readonly maxTtlMs?: number;
-  /** How many open tasks one agent may have. Default: 10,000. */
+  /**
+   * How many tasks one agent may have whose time is not over; the authority does not hear that one ended before, and keeps
+   * half a kilobyte for each. Default: 100,000.
+   */
   readonly maxTasks?: number;
   /** Where each credential stands before it is given out; closed with the authority. Default: there is no such record. */
   readonly audit?: AuditLog;
@@ -74,7 +77,7 @@ export async function createTaskAuthorityWith(
   options: TaskAuthorityOptions,
   clock: Clock,
 ): Promise<TaskAuthority> {
-  const { identity, mint, policy, audit, maxTasks = 10_000 } = checkOptions(options, EXAMPLE);
+  const { identity, mint, policy, audit, maxTasks = 100_000 } = checkOptions(options, EXAMPLE);
   const accepts = parsePeerRule(options.allow);
   const logger = checkLogger(options.logger ?? SILENT);
   for (const [name, given] of [
