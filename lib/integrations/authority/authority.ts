@@ -43,7 +43,7 @@ export interface TaskAuthorityOptions {
   readonly maxTtlMs?: number;
   /**
    * How many tasks one agent may have whose time is not over; the authority does not hear that one ended before, and keeps
-   * half a kilobyte for each. Default: 100,000.
+   * less than a kilobyte for each. Default: 100,000.
    */
   readonly maxTasks?: number;
   /** Where each credential stands before it is given out; closed with the authority. Default: there is no such record. */
