@@ -1,5 +1,6 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import type { AuditLog } from '../../agent/audit/log.js';
+import { checkMembers } from '../../agent/options.js';
 import { peerOf } from '../../bindings/http/peer.js';
 import { SpiffeError } from '../../errors.js';
 import { type PeerPredicate, type PeerRule, parsePeerRule } from '../../identity/peer-rule.js';
@@ -59,6 +60,7 @@ export interface TaskAuthority extends RequestListener {
 }
 
 const EXAMPLE = "{ identity, mint: mintWithSpire({ … }), allow: 'spiffe://example.org/agents/*' }";
+const MEMBERS = ['identity', 'mint', 'allow', 'policy', 'maxTtlMs', 'maxTasks', 'audit', 'logger'];
 const LONGEST_BODY = 16 * 1024;
 
 /**
@@ -77,7 +79,8 @@ export async function createTaskAuthorityWith(
   options: TaskAuthorityOptions,
   clock: Clock,
 ): Promise<TaskAuthority> {
-  const { identity, mint, policy, audit, maxTasks = 100_000 } = checkOptions(options, EXAMPLE);
+  checkMembers('the options of a task authority', checkOptions(options, EXAMPLE), MEMBERS);
+  const { identity, mint, policy, audit, maxTasks = 100_000 } = options;
   const accepts = parsePeerRule(options.allow);
   const logger = checkLogger(options.logger ?? SILENT);
   for (const [name, given] of [

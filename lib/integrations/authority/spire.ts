@@ -1,4 +1,5 @@
 import { isIP } from 'node:net';
+import { checkMembers } from '../../agent/options.js';
 import { SpiffeError } from '../../errors.js';
 import type { PeerRule } from '../../identity/peer-rule.js';
 import type { Identity } from '../../identity/source.js';
@@ -28,7 +29,12 @@ const ADDRESS = /^(?:\[([0-9a-fA-F:.]+)\]|([a-zA-Z0-9.-]+)):([0-9]{1,5})$/;
  * @throws SpiffeError `ERR_SPIFFE_OPTION_INVALID`, `ERR_SPIFFE_PEER_RULE_INVALID`; what `identity.x509.svid()` throws.
  */
 export function mintWithSpire(options: SpireMintOptions): ConnectedMint {
-  const { address, identity, server } = checkOptions(options, "{ address: 'spire:8081', … }");
+  checkMembers('the options of a mint', checkOptions(options, "{ address: 'spire:8081', … }"), [
+    'address',
+    'identity',
+    'server',
+  ]);
+  const { address, identity, server } = options;
   const { trustDomain } = checkIdentity(identity).x509.svid().id;
   const rule = parseRule(server ?? `${trustDomain.idString}/spire/server`);
   const to = { ...parseAddress(address), identity, rule };

@@ -180,7 +180,13 @@ describe('a task authority', () => {
       mint: () => Promise.resolve([]),
       allow: ANY_SPIFFE_ID,
     };
-    for (const bad of [{ mint: 'spire' }, { policy: true }, { maxTtlMs: 999 }, { maxTasks: 0 }])
+    for (const bad of [
+      { mint: 'spire' },
+      { policy: true },
+      { maxTtlMs: 999 },
+      { maxTasks: 0 },
+      { maxTTL: 1 },
+    ])
       await rejection(
         'ERR_SPIFFE_OPTION_INVALID',
         createTaskAuthority({ ...good, ...(bad as object) }),
