@@ -92,7 +92,8 @@ export class IssuedGrants implements RevocationSource {
 
   /** Of what the tasks of this guard have signed; anything else is unknown. */
   status({ jti, by }: RevocableLink): GrantStatus {
-    if (agentOf(by.toString()) !== this.#agent) return 'unknown';
+    const signer = by.toString();
+    if (signer !== this.#agent && agentOf(signer) !== this.#agent) return 'unknown';
     const issued = this.#issued.get(jti);
     if (issued === undefined) return 'unknown';
     return issued.isRevoked ? 'revoked' : 'active';

@@ -84,7 +84,8 @@ export class RevocationLists implements RevocationSource {
 
   status(link: RevocableLink): GrantStatus {
     if (this.#closing.signal.aborted) return 'unknown';
-    const feeds = this.#feeds.get(agentOf(link.by.toString())) ?? [];
+    const by = link.by.toString();
+    const feeds = this.#feeds.get(by) ?? this.#feeds.get(agentOf(by)) ?? [];
     // Which of several processes signed it is not known: none may have revoked it, and each must know that.
     return worst(feeds.map((feed) => feed.status(link)));
   }
@@ -162,7 +163,6 @@ function feedsOf(
 ): [string, readonly Feed[]] {
   const what = `the publishers of revocation lists: ${quote(id)}`;
   const publisher = SpiffeId.parse(id);
-  if (agentOf(id) !== id) throw optionError(what, 'that is a task; its agent publishes for it');
   const urls = typeof given === 'string' ? [given] : given;
   if (!Array.isArray(urls) || urls.length === 0) throw optionError(what, 'it has no URL');
   const feeds = (urls as readonly string[]).map((url) => {

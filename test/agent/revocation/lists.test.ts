@@ -151,6 +151,19 @@ describe('lists of revoked grants', () => {
         expect(of(other)).to.equal('unknown');
     });
 
+    it('of a task that has a guard of its own answer for it in place of its agent', async () => {
+      const own = new Publisher(world.ca, SpiffeId.parse(`${RESEARCHER}/task/7`), clock);
+      endpoints.put(own.url, () => own.answer());
+      const { lists } = await verifying(world.ca, clock, endpoints, [publisher, own]);
+      own.signed('task', world.root({ svid: own.svid }));
+      const [grant] = own.grants.endTask('task');
+      await lists.refresh();
+      const jti = grant?.jti ?? '';
+      expect(own.grants.status(link(jti, own.id))).to.equal('revoked');
+      expect(lists.status(link(jti, own.id))).to.equal('revoked');
+      expect(lists.status(link(jti, RESEARCHER))).to.equal('active');
+    });
+
     it('of several processes of one agent must all answer for it', async () => {
       const second = new Publisher(world.ca, RESEARCHER, clock);
       const url = `${publisher.url}/2`;
@@ -186,7 +199,6 @@ describe('lists of revoked grants', () => {
       ['no publishers', { publishers: undefined }],
       ['a publisher without a URL', { publishers: { [RESEARCHER.toString()]: [] } }],
       ['a URL that is no text', { publishers: { [RESEARCHER.toString()]: [7] } }],
-      ['a task as a publisher', { publishers: { [`${RESEARCHER}/task/1`]: 'https://a' } }],
       ['no time between polls', { pollMs: 0 }],
       ['a grace below none', { graceMs: -1 }],
       ['no time for an answer', { timeoutMs: 0.5 }],
