@@ -19,6 +19,8 @@ export interface RecordShape {
 export interface MemberShape {
   readonly shape: Shape;
   readonly required: boolean;
+  /** Its schema allows `null`, which is shown as if the member were not there. */
+  readonly nullable?: true;
   /** Nobody reads it: it must be as its schema says, and is not sent. */
   readonly unread?: true;
 }
@@ -50,7 +52,7 @@ export function recordOf(members: Readonly<Record<string, Shape['kind'] | Shape>
 
 /** What of the objects that a JSON Schema describes can be said in Cedar. What it leaves open is not shown to policies. */
 export function recordOfSchema(schema: JsonObject | undefined): RecordShape {
-  const members = new Map<string, { shape: Shape; required: boolean }>();
+  const members = new Map<string, MemberShape>();
   const properties = schema === undefined ? undefined : member(schema, 'properties');
   const required = schema?.['required'];
   for (const [name, each] of Object.entries(isJsonObject(properties) ? properties : {})) {
@@ -58,7 +60,7 @@ export function recordOfSchema(schema: JsonObject | undefined): RecordShape {
     const { shape, nullable } = shapeOfSchema(each);
     if (shape === undefined) continue;
     const always = Array.isArray(required) && required.includes(name) && !nullable;
-    members.set(name, { shape, required: always });
+    members.set(name, { shape, required: always, ...(nullable && { nullable }) });
   }
   return { kind: 'Record', members };
 }
@@ -70,7 +72,8 @@ function shapeOfSchema(schema: JsonObject): { shape: Shape | undefined; nullable
     const others = choices.filter((each) => each['type'] !== 'null');
     const [only] = others;
     if (only === undefined || others.length !== 1) return { shape: undefined, nullable: false };
-    return { ...shapeOfSchema(only), nullable: choices.length > 1 };
+    const { shape, nullable } = shapeOfSchema(only);
+    return { shape, nullable: nullable || choices.length > 1 };
   }
   const types: readonly unknown[] = Array.isArray(type) ? type : [type];
   const others = types.filter((each) => each !== 'null');
@@ -169,9 +172,9 @@ export function toCedarRecord(
 ): Record<string, CedarValueJson> {
   if (!isJsonObject(value)) throw new TypeError(`${quote(name)} is no object, as its schema says`);
   const record: Record<string, CedarValueJson> = {};
-  for (const [key, { shape, required, unread }] of members) {
+  for (const [key, { shape, required, nullable, unread }] of members) {
     const each = member(value, key);
-    if (each !== undefined && (each !== null || required)) {
+    if (each !== undefined && (each !== null || nullable !== true)) {
       const taken = toCedar(each, shape, `${name}.${key}`);
       if (unread !== true) record[key] = taken;
     } else if (required) throw new TypeError(`${quote(`${name}.${key}`)} is missing`);

@@ -257,6 +257,8 @@ describe('cedarPolicy', () => {
         { count: 2 ** 53 },
         { amount: 0.00001 },
         { amount: 1e300 },
+        { urgent: null },
+        { tags: null },
       ])
         expect(await allows(forbid, { to: 'good', ...wrong }), JSON.stringify(wrong)).to.equal(
           false,
