@@ -196,7 +196,11 @@ describe('agent-spiffe audit', () => {
       ['verify', home.path],
       /there is none in that directory.*ERR_SPIFFE_AUDIT_UNAVAILABLE/,
     ],
-    ['a directory that does not exist', ['verify', join(home.path, 'nowhere')], /cannot be read/],
+    [
+      'a directory that does not exist',
+      ['verify', join(home.path, 'nowhere')],
+      /cannot be read: ENOENT/,
+    ],
     [
       'a bundle without its trust domain',
       ['verify', directory, '--bundle', 'bundle.pem'],

@@ -109,7 +109,8 @@ async function read(directory: string, roots: Map<number, Hash | undefined>): Pr
     if (reading.problems.some(({ kind }) => kind === 'checkpoint-missing'))
       reading = await readLog(directory, { roots });
   } catch (cause) {
-    throw unavailable(directory, 'it cannot be read', cause);
+    const why = cause instanceof Error ? `: ${cause.message}` : '';
+    throw unavailable(directory, `it cannot be read${why}`, cause);
   }
   if (reading.segments.length === 0 && reading.checkpoints === 0)
     throw unavailable(directory, 'there is none in that directory');
