@@ -56,19 +56,24 @@ export class CedarEngine implements PolicyEngine {
   }
 
   async prepare(tools: readonly Pick<ToolDescription, 'name' | 'inputSchema'>[]): Promise<void> {
-    if (this.#model !== undefined || this.#closed) {
-      throw new SpiffeError(
-        'ERR_SPIFFE_POLICY_INVALID',
-        'cannot prepare Cedar policies twice, or once they are closed: give each guard its own',
-      );
-    }
+    this.#refuseSecond();
     const model = modelOf(tools, this.#settings.business);
     const cedar = loadCedar();
     const texts = await this.#read();
+    // It may have been closed meanwhile: what would be parsed under its names now would be decided by in another guard.
+    this.#refuseSecond();
     this.#enforce(cedar, model, cedarSet(cedar, texts, model));
     this.#cedar = cedar;
     this.#model = model;
     this.#schedule();
+  }
+
+  #refuseSecond(): void {
+    if (this.#model === undefined && !this.#closed) return;
+    throw new SpiffeError(
+      'ERR_SPIFFE_POLICY_INVALID',
+      'cannot prepare Cedar policies twice, or once they are closed: give each guard its own',
+    );
   }
 
   decide(request: DecisionRequest): Decision {

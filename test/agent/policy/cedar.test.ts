@@ -402,6 +402,28 @@ describe('cedarPolicy', () => {
     }
   });
 
+  it('leaves the next guard alone when it is closed while it is prepared, and is prepared once', async () => {
+    const reading = deferred<Record<string, string>>();
+    const logger = { debug() {}, info() {}, warn() {}, error() {} };
+    const settings = { business: undefined, reloadMs: undefined, logger, clock: new FakeClock() };
+    const closed = new CedarEngine(() => reading.promise, settings);
+    const preparing = closed.prepare([tool('send')]);
+    await closed.close();
+    const next = await engine('@id("no") forbid(principal, action, resource);');
+    reading.resolve({ p: PERMIT });
+    expect(await rejection(preparing)).to.include({ code: 'ERR_SPIFFE_POLICY_INVALID' });
+    const denied = { decision: false, context: { reasons: ['no'] } };
+    expect(next.decide(request({ to: 'a' }), { signal })).to.deep.equal(denied);
+    await next.close();
+    const shared = new CedarEngine(() => Promise.resolve({ p: PERMIT }), settings);
+    const both = await Promise.allSettled([
+      shared.prepare([tool('send')]),
+      shared.prepare([tool('search')]),
+    ]);
+    expect(both.map(({ status }) => status)).to.deep.equal(['fulfilled', 'rejected']);
+    await shared.close();
+  });
+
   it('reloads one after another, so that what was read first does not come into force last', async () => {
     const reads: Deferred<Record<string, string>>[] = [];
     const read = (): Promise<Record<string, string>> => {
