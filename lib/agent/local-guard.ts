@@ -179,14 +179,14 @@ export class LocalGuard implements Guard {
     by: StartedBy = {},
   ): Promise<{ readonly core: TaskCore; readonly task: Task }> {
     refuseNested();
-    if (this.#closed !== undefined)
-      throw new SpiffeError('ERR_SPIFFE_TASK_ENDED', 'cannot start a task: the guard is closed');
+    this.#refuseClosed();
     const plan = parseTask(options, this.#tools);
     const { credentials } = this.#core;
     if (plan.credential !== undefined && credentials === undefined)
       throw optionError('the options of a task: credential', 'the guard was given no credentials');
     plan.signal?.throwIfAborted();
     await this.#seal();
+    this.#refuseClosed();
     // It may have aborted meanwhile, and does not tell anyone who listens from now on.
     plan.signal?.throwIfAborted();
     this.#core.identity.x509.svid();
@@ -246,6 +246,11 @@ export class LocalGuard implements Guard {
   #prepare(): Promise<void> {
     for (const tool of this.#tools.values()) this.#note(tool.define());
     return prepare(this.#core.policy, this.tools);
+  }
+
+  #refuseClosed(): void {
+    if (this.#closed !== undefined)
+      throw new SpiffeError('ERR_SPIFFE_TASK_ENDED', 'cannot start a task: the guard is closed');
   }
 
   #note({ digest, named }: Defined): void {

@@ -12,7 +12,7 @@ import {
 } from 'agent-spiffe/agent';
 import { expect } from 'chai';
 import { refusal } from '../support/refusal.js';
-import { AGENT, bench, MemoryLog, rejection, taskOf } from './support.js';
+import { AGENT, bench, deferred, MemoryLog, rejection, taskOf } from './support.js';
 
 const READ = {
   effect: 'read',
@@ -408,6 +408,19 @@ describe('a guard', () => {
       watchers: 0,
     });
     expect(await rejection(guard.startTask(may))).to.include({ code: 'ERR_SPIFFE_TASK_ENDED' });
+  });
+
+  it('starts no task that was asked for before it was closed, while it was sealed', async () => {
+    const prepared = deferred<void>();
+    const policy = { ...functionPolicy(() => true), prepare: () => prepared.promise };
+    const { guard, log } = await bench({ policy });
+    guard.tool('act', READ, () => 1);
+    const starting = rejection(guard.startTask(taskOf({ act: allArguments() })));
+    await guard.close();
+    prepared.resolve();
+    expect(await starting).to.include({ code: 'ERR_SPIFFE_TASK_ENDED' });
+    expect(log.events).to.deep.equal([]);
+    expect(guard.tasks).to.deep.equal([]);
   });
 
   it('closes its log when a task cannot be closed in it, and says so', async () => {
