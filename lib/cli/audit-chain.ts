@@ -21,7 +21,7 @@ const ALTERED = 1;
 const EXAMPLES = `
 Each log is verified first, and said to be intact or not. From a grant or a task everything below it is printed, and of the
 tasks above it the start, the end and the grants that lead to it. Who did it is whose SVID signed the log; on whose behalf
-is who gave the grant, and who gave theirs.
+is who called by a grant, who gave them that, and so on.
 
 Examples:
   agent-spiffe audit chain 019ab2c4-7d3e-7a10-9c52-0242ac120002 ./orchestrator ./researcher ./mailer

@@ -60,8 +60,8 @@ describe('agent-spiffe audit chain', () => {
       `${ORCHESTRATOR} for ann\n    grant.issue ${logs.ids[0]}: `,
       `${ORCHESTRATOR} for ann\n    grant.derive ${logs.ids[1]}: `,
       `${RESEARCHER} for ${ORCHESTRATOR} for ann\n    grant.accept ${logs.ids[1]}: `,
-      `${MAILER} for ${ORCHESTRATOR} for ann\n    grant.accept ${logs.ids[1]}: `,
-      `${MAILER} for ${ORCHESTRATOR} for ann\n    call.intent: send may run\n`,
+      `${MAILER} for ${RESEARCHER} for ${ORCHESTRATOR} for ann\n    grant.accept ${logs.ids[1]}: `,
+      `${MAILER} for ${RESEARCHER} for ${ORCHESTRATOR} for ann\n    call.intent: send may run\n`,
       `${ORCHESTRATOR} for ann\n    task.end: task ended: ended\n`,
     ];
     const places = order.map((line) => chain.indexOf(line));
@@ -78,7 +78,7 @@ describe('agent-spiffe audit chain', () => {
     expect(intact).to.equal(true);
     expect(verified.map(({ verdict }) => verdict.trusted)).to.deep.equal([false, false, false]);
     const call = steps.find(({ agent, kind }) => agent === MAILER && kind === 'call.intent');
-    expect(call?.onBehalfOf).to.deep.equal([ORCHESTRATOR, 'ann']);
+    expect(call?.onBehalfOf).to.deep.equal([RESEARCHER, ORCHESTRATOR, 'ann']);
   });
 
   it('ends with 1 when a log is not what was written, and says which and where', () => {

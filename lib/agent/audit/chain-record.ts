@@ -6,6 +6,8 @@ export interface RecordedGrant {
   readonly jti: string;
   /** Root first, its own last. */
   readonly chain: readonly string[];
+  /** The SPIFFE ID that holds it. */
+  readonly holder: string | undefined;
 }
 
 export function kindOf(record: JsonObject): string {
@@ -34,7 +36,8 @@ export function grantOf(record: JsonObject): RecordedGrant | undefined {
   const grant = objectMember(objectMember(record, 'unmapped'), 'grant');
   const chain = textsOf(member(grant, 'chain')) ?? textsOf(member(grant, 'claimed'));
   const jti = textOf(grant, 'jti') ?? chain?.at(-1);
-  return jti === undefined ? undefined : { jti, chain: chain ?? [jti] };
+  if (jti === undefined) return undefined;
+  return { jti, chain: chain ?? [jti], holder: textOf(grant, 'holder') };
 }
 
 function textOf(object: unknown, name: string): string | undefined {

@@ -16,8 +16,8 @@ export interface AuditChainStep {
   /** The task in which it happened; `undefined` for a refusal. */
   readonly task: string | undefined;
   /**
-   * On whose behalf: who gave the task its grant, who gave them theirs, and so on to whoever issued the root; then the
-   * user of that task, where it has one. One whose log is not among these is `undefined`.
+   * On whose behalf: who called it by a grant, who gave them that, and so on to whoever issued the root; then the user of
+   * the task there, where it has one. One whose log is not among these is `undefined`.
    */
   readonly onBehalfOf: readonly (string | undefined)[];
 }
@@ -84,11 +84,15 @@ interface Reach {
 type TaskKey = string;
 
 interface Task {
+  /** Whose log it is in. */
+  readonly agent: string;
   readonly user: string | undefined;
   /** The grants that it signed. */
   readonly signed: Set<string>;
   /** The chains that it was started by, and renewed with since; root first. */
   readonly chains: (readonly string[])[];
+  /** Who held the first of them. */
+  holder: string | undefined;
 }
 
 interface Grant {
@@ -107,14 +111,16 @@ class ChainMap {
     if (id === undefined) return;
     const key = keyOf(log, id);
     const task = this.#tasks.get(key) ?? {
+      agent,
       user: userOf(record),
       signed: new Set<string>(),
       chains: [],
+      holder: undefined,
     };
     this.#tasks.set(key, task);
     const found = grantOf(record);
     if (found === undefined) return;
-    const { jti, chain } = found;
+    const { jti, chain, holder } = found;
     const grant = this.#grants.get(jti) ?? { chain, by: undefined, agent: undefined };
     this.#grants.set(jti, grant);
     switch (kindOf(record)) {
@@ -126,6 +132,7 @@ class ChainMap {
         break;
       case 'grant.accept':
         task.chains.push(chain);
+        task.holder ??= holder;
         break;
       default:
     }
@@ -176,8 +183,10 @@ class ChainMap {
     const [chain] = task.chains;
     if (chain === undefined) return task.user === undefined ? [] : [task.user];
     const signers = chain.map((jti) => this.#grants.get(jti)?.agent).toReversed();
-    // The root, and the first grant below it, are both of whoever issued it.
-    const givers = signers.filter((agent, at) => at === 0 || agent !== signers[at - 1]);
+    // The root, and the first grant below it, are both of whoever issued it; a task may hold its grant itself.
+    const givers = [task.agent, task.holder, ...signers].filter(
+      (agent, at, all) => at > 0 && agent !== all[at - 1],
+    );
     const root = this.#grants.get(chain[0] ?? '')?.by;
     const user = root === undefined ? undefined : this.#tasks.get(root)?.user;
     return user === undefined ? givers : [...givers, user];

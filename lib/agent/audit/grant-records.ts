@@ -2,27 +2,50 @@ import type { GrantEvent, GrantRefusedEvent } from './events.js';
 import * as ocsf from './ocsf.js';
 import { common, type Parts, resource } from './record-parts.js';
 
-/** OCSF's word for it, what it is called here, and what was decided. */
+/** OCSF's word for it, what it is called here, what was decided, and how that is said of its holder. */
 const KINDS: Readonly<
-  Record<GrantEvent['kind'], readonly [ocsf.Activity, string, ocsf.Verdict, string]>
+  Record<
+    GrantEvent['kind'],
+    readonly [ocsf.Activity, string, ocsf.Verdict, (holder: string) => string]
+  >
 > = {
-  'grant.issue': [ocsf.CREATE, 'grant/issue', ocsf.ALLOWED, 'was issued to'],
-  'grant.derive': [ocsf.CREATE, 'grant/derive', ocsf.ALLOWED, 'was passed on to'],
-  'grant.accept': [ocsf.READ, 'grant/accept', ocsf.ALLOWED, 'was accepted from'],
-  'grant.revoke': [ocsf.DELETE, 'grant/revoke', ocsf.LOGGED, 'was revoked, held by'],
+  'grant.issue': [
+    ocsf.CREATE,
+    'grant/issue',
+    ocsf.ALLOWED,
+    (holder) => `a grant was issued to ${holder}`,
+  ],
+  'grant.derive': [
+    ocsf.CREATE,
+    'grant/derive',
+    ocsf.ALLOWED,
+    (holder) => `a grant was passed on to ${holder}`,
+  ],
+  'grant.accept': [
+    ocsf.READ,
+    'grant/accept',
+    ocsf.ALLOWED,
+    (holder) => `a grant held by ${holder} was accepted`,
+  ],
+  'grant.revoke': [
+    ocsf.DELETE,
+    'grant/revoke',
+    ocsf.LOGGED,
+    (holder) => `a grant held by ${holder} was revoked`,
+  ],
 };
 const REFUSED = ocsf.otherActivity('Grant Refused');
 
 /** The life of a grant. */
 export function grant(event: GrantEvent): Parts {
-  const [activity, operation, verdict, verb] = KINDS[event.kind];
+  const [activity, operation, verdict, say] = KINDS[event.kind];
   const { chain, expiresAt, holder, jti, tools } = event.grant;
   return {
     base: common(event),
     activity,
     operation,
     tool: event.tool,
-    message: `a grant ${verb} ${holder}`,
+    message: say(holder),
     verdict,
     resources: [resource('grant', jti)],
     unmapped: {

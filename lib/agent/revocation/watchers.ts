@@ -11,7 +11,16 @@ export class Watchers {
     };
   }
 
+  /** Tells all. What one throws is thrown apart, as Node does for an `EventTarget`: it must not keep a task from ending. */
   tell(): void {
-    for (const listener of this.#listeners) listener();
+    for (const listener of this.#listeners) {
+      try {
+        listener();
+      } catch (error) {
+        queueMicrotask(() => {
+          throw error;
+        });
+      }
+    }
   }
 }

@@ -73,9 +73,12 @@ describe('a chain in the logs of several processes', () => {
       steps.find(({ directory, kind }) => name === `${nameOf(directory)} ${kind}`)?.onBehalfOf;
     expect(behalfOf('orchestrator task.start')).to.deep.equal(['ann']);
     expect(behalfOf('researcher call.intent')).to.deep.equal([ORCHESTRATOR, 'ann']);
-    expect(behalfOf('mailer call.intent')).to.deep.equal([ORCHESTRATOR, 'ann']);
+    expect(behalfOf('mailer call.intent')).to.deep.equal([RESEARCHER, ORCHESTRATOR, 'ann']);
     const alone = await follow(logs.ids[1] ?? '', [2]);
-    expect(alone.find(({ kind }) => kind === 'call.intent')?.onBehalfOf).to.deep.equal([undefined]);
+    expect(alone.find(({ kind }) => kind === 'call.intent')?.onBehalfOf).to.deep.equal([
+      RESEARCHER,
+      undefined,
+    ]);
   });
 
   it('goes up from a task below: of those above it, their start, their end and the grants that lead to it', async () => {

@@ -57,6 +57,46 @@ describe('the grants that a guard has issued', () => {
     expect(grants.status(link('a', SpiffeId.parse(`${AGENT}/task/one`)))).to.equal('active');
   });
 
+  it('tell those who watch when something is revoked, each once, until they stop', () => {
+    const told: string[] = [];
+    const stop = grants.watch(() => told.push('first'));
+    grants.watch(() => told.push(grants.status(link('a'))));
+    grants.add(open('one'), grant('a'));
+    grants.endTask('two');
+    expect(told).to.deep.equal([]);
+    grants.endTask('one');
+    expect(told).to.deep.equal(['first', 'revoked']);
+    stop();
+    grants.add(open('three'), grant('b'));
+    grants.endTask('three');
+    expect(told).to.deep.equal(['first', 'revoked', 'revoked']);
+  });
+
+  it('are revoked whatever one who watches throws, and the others are told', async () => {
+    const failure = new Error('of one who watches');
+    const thrown = new Promise<unknown>((resolve) => {
+      const listeners = process.rawListeners(
+        'uncaughtException',
+      ) as NodeJS.UncaughtExceptionListener[];
+      process.removeAllListeners('uncaughtException');
+      process.once('uncaughtException', (error) => {
+        for (const listener of listeners) process.on('uncaughtException', listener);
+        resolve(error);
+      });
+    });
+    let told = 0;
+    grants.watch(() => {
+      throw failure;
+    });
+    grants.watch(() => {
+      told += 1;
+    });
+    grants.add(open('one'), grant('a'));
+    expect(grants.endTask('one')).to.have.lengthOf(1);
+    expect(told).to.equal(1);
+    expect(await thrown).to.equal(failure);
+  });
+
   it('cannot be added for a task that has ended', () => {
     const ended = new DeniedError({ reason: 'task-ended', message: 'it is over', policies: [] });
     const task = { ...open('one'), ended: () => ended };
