@@ -34,7 +34,7 @@ export async function callService(
   checkMembers(what, options, ['url', 'fetch', 'audience']);
   const { url } = options;
   const fetch = checkFunction(`${what}: fetch`, options.fetch);
-  const audience = options.audience ?? idOf(what, fetch, url);
+  const audience = options.audience ?? audienceOf(what, fetch, url);
   const grant = await context.showGrant({ audience });
   // A proof for one service is not to be seen by another: whatever the fetch does by default, it goes nowhere else.
   const init: BoundRequestInit & { readonly redirect: 'manual' } = {
@@ -78,7 +78,8 @@ async function refusal(url: string, response: BoundResponse): Promise<GrantError
   return new GrantError(typeof step === 'string' && step.length <= 32 ? step : 'refused', why);
 }
 
-function idOf(what: string, fetch: BoundFetch, url: string | URL): string {
+/** The one SPIFFE ID that a URL is bound to. @throws SpiffeError `ERR_SPIFFE_OPTION_INVALID` where it is not one. */
+export function audienceOf(what: string, fetch: BoundFetch, url: string | URL): string {
   const rule = fetch.peerRule(url);
   if (rule instanceof SpiffeId) return rule.toString();
   if (typeof rule === 'string' && !rule.includes('*')) return SpiffeId.parse(rule).toString();

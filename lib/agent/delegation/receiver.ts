@@ -3,8 +3,9 @@ import type { SpiffeId } from '../../identity/spiffe-id.js';
 import type { JsonRecord } from '../../internal/json.js';
 import { peekString } from '../../internal/strict-json.js';
 import type { GrantRefusedEvent } from '../audit/events.js';
+import { ArgumentRules } from '../constraint/arguments.js';
 import type { GuardCore } from '../core.js';
-import { type Confidentiality, joinLabels } from '../flow/labels.js';
+import { type Confidentiality, checkLabels, joinLabels, type Labels } from '../flow/labels.js';
 import { demand, GrantError } from '../grant/grant-error.js';
 import { GrantUsage } from '../grant/grant-usage.js';
 import { splitJws } from '../grant/jws.js';
@@ -30,7 +31,10 @@ export interface AcceptOptions {
   readonly argsJson: string;
   /** What was shown for it, in JSON, where it did not come in the headers: a member of the body, or of `_meta`. */
   readonly grant?: unknown;
-  /** Other tools that carrying it out needs, in the same task. Default: none. */
+  /**
+   * Other tools that carrying it out needs, in the same task; and for the tool itself, what its arguments must meet here
+   * beside what the grant says. Default: none.
+   */
   readonly tools?: TaskOptions['tools'];
   /** Default: one call, and of each of `tools` as many as it needs. */
   readonly budget?: TaskOptions['budget'];
@@ -40,6 +44,8 @@ export interface AcceptOptions {
   readonly ttlMs?: number;
   /** Default: `confidential`. */
   readonly clearance?: Confidentiality;
+  /** What the task holds from the start beside what its caller has read. Default: nothing. */
+  readonly labels?: Partial<Labels>;
   /** What policies are to know beside `caller`, and `grant` with the issuer, the task and the ids of its tokens. */
   readonly business?: JsonRecord;
   /** Ends the task when it aborts: when the request is over, say. */
@@ -60,6 +66,7 @@ const MEMBERS = [
   'purpose',
   'ttlMs',
   'clearance',
+  'labels',
   'business',
   'signal',
 ];
@@ -84,12 +91,17 @@ export class GrantReceiver {
     const what = 'the options of a call to accept';
     checkMembers(what, options, MEMBERS);
     checkText(`${what}: tool`, options.tool);
+    const here = options.tools?.[options.tool];
+    const rules = here && ArgumentRules.parse(options.tool, here);
     const { peer } = carriedPeer(carrier);
     const caller = peer === NOBODY ? undefined : peer?.id;
     let presentation: GrantPresentation | undefined;
     try {
       presentation = presentationOf(carrier, options.grant);
-      return this.#verify(presentation, caller, options);
+      const verified = this.#verify(presentation, caller, options);
+      const own = rules?.problem(verified.args);
+      demand(own === undefined, 'receiver', `what holds here does not allow it: ${own}`);
+      return verified;
     } catch (error) {
       if (error instanceof GrantError)
         await this.#refused(error, options.tool, caller, presentation?.chain);
@@ -153,7 +165,7 @@ export function taskFor(grant: VerifiedGrant, options: AcceptOptions, now: numbe
   const { tool, tools = {}, purpose = `serve ${tool}`, ttlMs = SERVED_MS, signal } = options;
   const { leaf, chain, issuer } = grant;
   const caller = leaf.sub.toString();
-  const others = Object.keys(tools);
+  const others = Object.keys(tools).filter((name) => name !== tool);
   const budget = options.budget ?? {
     calls: others.length === 0 ? 1 : Number.MAX_SAFE_INTEGER,
     tools: { [tool]: 1 },
@@ -163,7 +175,10 @@ export function taskFor(grant: VerifiedGrant, options: AcceptOptions, now: numbe
     tools: { ...tools, [tool]: leaf.constraintsOf(tool) ?? {} },
     budget,
     ttlMs: Math.min(ttlMs, leaf.expiresAt.getTime() - now),
-    labels: joinLabels(grant.labels, grant.said ?? WORST),
+    labels: joinLabels(
+      joinLabels(grant.labels, grant.said ?? WORST),
+      checkLabels('the labels of a call to accept', options.labels ?? {}, grant.labels),
+    ),
     endUser: caller,
     business: {
       ...options.business,

@@ -45,7 +45,15 @@ const CALL = Symbol('agent-spiffe: the granted call');
 const MAX_BYTES = 1_048_576;
 
 /** Of a grant that holds: what it does not allow, to this caller, here, or any more. Anything else is 401. */
-const FORBIDDEN: ReadonlySet<string> = new Set(['6a', '6b', '6c', 'peer', 'revoked', 'budget']);
+const FORBIDDEN: ReadonlySet<string> = new Set([
+  '6a',
+  '6b',
+  '6c',
+  'peer',
+  'revoked',
+  'budget',
+  'receiver',
+]);
 
 /**
  * Lets through the calls of a tool that come with a grant which allows them: POST, the arguments as JSON in the body, grant
@@ -64,6 +72,7 @@ export function requireGrant(guard: Guard, options: RequireGrantOptions): GrantM
     'purpose',
     'ttlMs',
     'clearance',
+    'labels',
     'business',
   ]);
   checkText(`${what}: tool`, accept.tool);

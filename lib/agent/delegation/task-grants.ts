@@ -70,7 +70,7 @@ export class TaskGrants {
   async present(call: ShownCall): Promise<GrantPresentation> {
     const { key, guard } = this.#task;
     const { tool, args, argsJson, audience, nonce, labels } = call;
-    const { chain, issuer } = await this.#grantFor({ [tool]: valuesOf(args) });
+    const { chain, issuer } = await this.#grantFor({ [tool]: valuesOf(args) }, labels);
     const proof = proveGrant({
       leaf: chain.at(-1) ?? '',
       signer: key,
@@ -118,7 +118,8 @@ export class TaskGrants {
     const own = this.#ownTools(tools);
     checkNarrower(capabilitiesOf(own), capabilitiesOf(tools));
     const budget = this.#budget(plan);
-    const parent = await this.#grantFor(tools);
+    const { labels } = flow;
+    const parent = await this.#grantFor(tools, labels);
     const { leaf } = parent;
     const token = deriveGrant({
       parent: parent.chain.at(-1) ?? '',
@@ -129,7 +130,7 @@ export class TaskGrants {
       budget: { ...budget, calls: Math.min(budget.calls, leaf.budget?.calls ?? budget.calls) },
       expiresAt: new Date(Math.min(deadline.getTime(), leaf.expiresAt.getTime())),
       maxDepth: leaf.depth + 1 + plan.maxDepth,
-      labels: joinLabels(leaf.labels, flow.labels),
+      labels: joinLabels(leaf.labels, labels),
       now: new Date(guard.clock.now()),
       ...(audience !== undefined && { audience }),
     });
@@ -146,7 +147,10 @@ export class TaskGrants {
   }
 
   /** What lies above a grant for these tools, or above a proof for a call of one. */
-  async #grantFor(asked: Readonly<Record<string, ArgumentJson>>): Promise<HeldGrant> {
+  async #grantFor(
+    asked: Readonly<Record<string, ArgumentJson>>,
+    labels: Labels,
+  ): Promise<HeldGrant> {
     if (this.#received !== undefined) return this.#received;
     const { rules } = this.#task.plan;
     const special = Object.keys(asked).filter((name) => {
@@ -154,13 +158,12 @@ export class TaskGrants {
       return own !== undefined && hasLocal(own.toJSON() as ArgumentJson);
     });
     // What is of this process is in no root but one made for the values that are asked for.
-    if (special.length > 0) return await this.#issue(this.#ownTools(asked));
+    if (special.length > 0) return await this.#issue(this.#ownTools(asked), labels);
     const svid = this.#task.guard.identity.x509.svid();
-    const { labels } = this.#task.flow;
     const root = this.#root;
     // A token below a root may say that more was read, never less.
     if (root?.svid === svid && isWithin(root.labels, labels)) return await root.grant;
-    const grant = this.#issue(this.#ownTools({}));
+    const grant = this.#issue(this.#ownTools({}), labels);
     const made = { svid, labels, grant };
     this.#root = made;
     try {
@@ -182,9 +185,9 @@ export class TaskGrants {
     return Object.fromEntries(own);
   }
 
-  async #issue(tools: GrantTools): Promise<HeldGrant> {
+  async #issue(tools: GrantTools, labels: Labels): Promise<HeldGrant> {
     const task = this.#task;
-    const { guard, flow, ref, key, credential } = task;
+    const { guard, ref, key, credential } = task;
     const svid = guard.identity.x509.svid();
     const holderId = credential?.identity.x509.svid().id ?? SpiffeId.parse(guard.agent);
     const token = issueRootGrant({
@@ -195,7 +198,7 @@ export class TaskGrants {
       tools,
       expiresAt: task.expiresAt,
       maxDepth: DEFAULT_LIMITS.depth,
-      labels: flow.labels,
+      labels,
       budget: this.#left(Object.keys(tools)),
       now: new Date(guard.clock.now()),
     });

@@ -1,4 +1,7 @@
 import type { CallToolResult, Client, FetchLike } from '@modelcontextprotocol/client';
+import { audienceOf } from '../../agent/delegation/call-service.js';
+import { LABELS_META_KEY, labelsFromJson } from '../../agent/delegation/labels.js';
+import { GRANT_META_KEY } from '../../agent/grant/presentation.js';
 import type { Guard, GuardedTool } from '../../agent/guard.js';
 import { checkMembers, optionError } from '../../agent/options.js';
 import type { ToolSpec } from '../../agent/tool-spec.js';
@@ -28,6 +31,12 @@ export interface McpClientOptions<
   readonly fetch: SpiffeFetch;
   /** What each tool does, by its name in the guard. One that is not named here cannot be called. */
   readonly tools: Tools;
+  /**
+   * Whether each call shows the grant of its task, under `agent-spiffe/grant` in its `_meta`, with a proof for this server.
+   * What the answer says to hold, the task holds then. The tools need the names that the server has for them. Default:
+   * `false`.
+   */
+  readonly grants?: boolean;
 }
 
 /** Tools of a remote MCP server as agents call them, by their names in the guard. */
@@ -51,13 +60,14 @@ export async function guardMcpClient<
   const Tools extends Readonly<Record<string, McpClientToolSpec>>,
 >(guard: Guard, client: Client, options: McpClientOptions<Tools>): Promise<McpTools<keyof Tools>> {
   const what = 'the options of an MCP client';
-  checkMembers(what, options, ['url', 'fetch', 'tools']);
-  const { fetch, tools } = options;
+  checkMembers(what, options, ['url', 'fetch', 'tools', 'grants']);
+  const { fetch, tools, grants = false } = options;
   checkSpecs(`${what}: tools`, tools);
   const url = parseUrl(what, options.url);
   if (typeof fetch?.peerRule !== 'function')
     throw optionError(`${what}: fetch`, 'it binds no origin to a peer; make it with createFetch');
   fetch.peerRule(url);
+  const audience = grants ? audienceOf(what, fetch, url) : undefined;
   const { StreamableHTTPClientTransport } = await loadSdk(
     '@modelcontextprotocol/client',
     () => import('@modelcontextprotocol/client'),
@@ -69,7 +79,7 @@ export async function guardMcpClient<
   try {
     const { tools: offered } = await client.listTools();
     const wrapped = Object.entries<McpClientToolSpec>(tools).map(
-      ([name, spec]) => [name, wrap(guard, client, name, spec, offered)] as const,
+      ([name, spec]) => [name, wrap(guard, client, { name, spec, offered, audience })] as const,
     );
     return Object.fromEntries(wrapped) as McpTools<keyof Tools>;
   } catch (error) {
@@ -78,13 +88,25 @@ export async function guardMcpClient<
   }
 }
 
+interface Wrapping {
+  readonly name: string;
+  readonly spec: McpClientToolSpec;
+  readonly offered: readonly Listed[];
+  /** For whom proofs are, where grants are shown. */
+  readonly audience: string | undefined;
+}
+
 function wrap(
   guard: Guard,
   client: Client,
-  name: string,
-  { remoteName = name, ...spec }: McpClientToolSpec,
-  offered: readonly Listed[],
+  { name, spec: given, offered, audience }: Wrapping,
 ): GuardedTool<JsonRecord, CallToolResult> {
+  const { remoteName = name, ...spec } = given;
+  if (audience !== undefined && remoteName !== name)
+    throw optionError(
+      `the tool ${quote(name)}`,
+      `a grant for it is none for ${quote(remoteName)}, as the server calls it`,
+    );
   const listed = listedAs(remoteName, offered);
   const pinned = fingerprint(listed);
   const whole = {
@@ -100,9 +122,18 @@ function wrap(
       );
     },
   } as ToolSpec;
-  return guard.tool(name, whole, (args: JsonRecord, { signal }) =>
-    client.callTool({ name: remoteName, arguments: args }, { signal }),
-  );
+  return guard.tool(name, whole, async (args: JsonRecord, context) => {
+    const { signal } = context;
+    const call = { name: remoteName, arguments: args };
+    if (audience === undefined) return await client.callTool(call, { signal });
+    const grant = await context.showGrant({ audience });
+    const meta = { [GRANT_META_KEY]: grant.toJSON() };
+    const result = await client.callTool({ ...call, _meta: meta }, { signal });
+    const { _meta: told } = result;
+    const labels = labelsFromJson(told?.[LABELS_META_KEY]);
+    if (labels !== undefined) context.taint(labels);
+    return result;
+  });
 }
 
 /** Whoever answers at the other end could have written it. */

@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http';
 import type {
   CallToolResult,
   JSONRPCErrorResponse,
@@ -10,17 +11,24 @@ import type {
   Server,
 } from '@modelcontextprotocol/server';
 import type { CallContext } from '../../agent/call.js';
+import { LABELS_META_KEY } from '../../agent/delegation/labels.js';
 import { DeniedError } from '../../agent/denied.js';
+import { GrantError } from '../../agent/grant/grant-error.js';
+import { GRANT_META_KEY } from '../../agent/grant/presentation.js';
 import type { Guard, GuardedTool } from '../../agent/guard.js';
 import { optionError } from '../../agent/options.js';
+import type { Task } from '../../agent/task.js';
 import type { TaskOptions } from '../../agent/task-options.js';
 import type { ToolSpec } from '../../agent/tool-spec.js';
-import type { JsonRecord } from '../../internal/json.js';
+import { canonicalJson } from '../../internal/canonical-json.js';
+import { freezeJson } from '../../internal/frozen-json.js';
+import { isJsonObject, type JsonRecord, member } from '../../internal/json.js';
 import { quote } from '../../internal/quote.js';
 import type { Logger } from '../../log.js';
 import { type Behind, interpose } from './messages.js';
 import {
   errorAnswer,
+  grantAnswer,
   INTERNAL_ERROR,
   INVALID_PARAMS,
   METHOD_NOT_FOUND,
@@ -33,6 +41,20 @@ import { definitionOf, type Listed, listedAs, type McpToolSpec } from './tool-sp
 interface Underway {
   readonly request: JSONRPCRequest;
   readonly behind: Behind;
+}
+
+/** What a request may do. */
+export interface Bounds {
+  readonly may: TaskOptions;
+  /** The request as it came, where its calls need grants. */
+  readonly granted?: IncomingMessage;
+}
+
+/** A call that needs a grant. */
+interface GrantedRequest extends Required<Bounds> {
+  readonly name: string;
+  readonly args: unknown;
+  readonly meta: unknown;
 }
 
 /** Where the requests to one MCP server are answered: each in a task of its own. */
@@ -60,11 +82,11 @@ export class Desk {
     }
   }
 
-  /** A server for one request, which does no more than `may` says. */
+  /** A server for one request. */
   async serve(
     factory: McpServerFactory,
     context: McpRequestContext,
-    may: TaskOptions,
+    bounds: Bounds,
   ): Promise<McpServer | Server> {
     const server = await factory(context);
     if (this.#served.has(server))
@@ -73,24 +95,21 @@ export class Desk {
     const connect = server.connect.bind(server);
     server.connect = async (transport) => {
       await connect(transport);
-      interpose(transport, (request, behind) => this.#answer(request, behind, may));
+      interpose(transport, (request, behind) => this.#answer(request, behind, bounds));
     };
     return server;
   }
 
-  async #answer(
-    request: JSONRPCRequest,
-    behind: Behind,
-    may: TaskOptions,
-  ): Promise<JSONRPCResponse> {
+  async #answer(request: JSONRPCRequest, behind: Behind, bounds: Bounds): Promise<JSONRPCResponse> {
     const { id, method } = request;
     try {
-      if (method === 'tools/list') return await this.#list(request, behind, may);
-      if (method === 'tools/call') return await this.#call(request, behind, may);
+      if (method === 'tools/list') return await this.#list(request, behind, bounds.may);
+      if (method === 'tools/call') return await this.#call(request, behind, bounds);
       return errorAnswer(id, METHOD_NOT_FOUND, 'Method not found');
     } catch (error) {
       if (error instanceof Answered) return error.answer;
       if (error instanceof DeniedError) return refusalAnswer(id, error.reason);
+      if (error instanceof GrantError) return grantAnswer(id, error.step);
       this.#logger.error({ err: error, method }, 'an MCP request failed');
       return errorAnswer(id, INTERNAL_ERROR, 'Internal error');
     }
@@ -108,13 +127,17 @@ export class Desk {
     });
   }
 
-  async #call(request: JSONRPCRequest, behind: Behind, may: TaskOptions): Promise<JSONRPCResponse> {
+  async #call(
+    request: JSONRPCRequest,
+    behind: Behind,
+    { may, granted }: Bounds,
+  ): Promise<JSONRPCResponse> {
     const { id, params = {} } = request;
-    const { name, arguments: args = {}, _meta, ...others } = params;
+    const { name, arguments: args = {}, _meta: meta, ...others } = params;
     // What else a call can carry, such as answers to what a tool asked back, would reach the tool unjudged.
     if (typeof name !== 'string' || Object.keys(others).length > 0)
       return errorAnswer(id, INVALID_PARAMS, 'a call has a name and arguments, and no more');
-    const result = await this.#guard.task(may, async (task) => {
+    const make = async (task: Task): Promise<CallToolResult> => {
       const tool = this.#tools.get(name);
       if (tool === undefined) throw unknown(name);
       this.#underway.set(task.id, { request, behind });
@@ -124,8 +147,43 @@ export class Desk {
       } finally {
         this.#underway.delete(task.id);
       }
-    });
+    };
+    const result =
+      granted === undefined
+        ? await this.#guard.task(may, make)
+        : await this.#byGrant({ name, args, meta, may, granted }, make);
     return { jsonrpc: '2.0', id, result };
+  }
+
+  /** In a task that is for this call alone, by the grant that came with it, within what its caller may do here. */
+  async #byGrant(
+    { name, args, meta, may, granted }: GrantedRequest,
+    make: (task: Task) => Promise<CallToolResult>,
+  ): Promise<CallToolResult> {
+    const here = Object.hasOwn(may.tools, name) ? may.tools[name] : undefined;
+    if (here === undefined || !this.#tools.has(name)) throw unknown(name);
+    const { purpose, budget, ttlMs, clearance, labels, business, signal } = may;
+    const task = await this.#guard.accept(granted, {
+      tool: name,
+      argsJson: canonicalJson(freezeJson(args)),
+      grant: (isJsonObject(meta) ? member(meta, GRANT_META_KEY) : undefined) ?? null,
+      tools: { [name]: here },
+      purpose,
+      budget,
+      ttlMs,
+      ...(clearance !== undefined && { clearance }),
+      ...(labels !== undefined && { labels }),
+      ...(business !== undefined && { business }),
+      ...(signal !== undefined && { signal }),
+    });
+    try {
+      return await task.run(async () => {
+        const { _meta: beside, ...result } = await make(task);
+        return { ...result, _meta: { ...beside, [LABELS_META_KEY]: { ...task.labels } } };
+      });
+    } finally {
+      await task.end();
+    }
   }
 
   /** Has the server make a call that was decided, with the arguments that were. */
@@ -134,7 +192,7 @@ export class Desk {
     const cancel = (): void => behind.cancel();
     signal.addEventListener('abort', cancel);
     try {
-      const params = { ...request.params, arguments: args };
+      const params = { ...withoutGrant(request.params), arguments: args };
       const answer = await behind.ask({ ...request, params });
       if ('error' in answer) throw new Answered(answer);
       return withoutMessage(answer.result as unknown as CallToolResult);
@@ -142,6 +200,14 @@ export class Desk {
       signal.removeEventListener('abort', cancel);
     }
   }
+}
+
+/** A proof is for this server, and not for what lies behind it. */
+function withoutGrant(params: JSONRPCRequest['params']): JSONRPCRequest['params'] {
+  const { _meta: meta } = params ?? {};
+  if (!isJsonObject(meta) || !Object.hasOwn(meta, GRANT_META_KEY)) return params;
+  const { [GRANT_META_KEY]: _grant, ...rest } = meta;
+  return { ...params, _meta: rest };
 }
 
 /** The server answered with an error of its own. */

@@ -3,10 +3,14 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 
 /**
- * A request of node:http as the web has it; `undefined` for one that the web cannot have, such as a TRACE, or one to a
+ * A request of node:http as the web has it, `body` where that has been read; `undefined` for one that the web cannot have, such as a TRACE, or one to a
  * host of which there can be none.
  */
-export function toRequest(incoming: IncomingMessage, signal: AbortSignal): Request | undefined {
+export function toRequest(
+  incoming: IncomingMessage,
+  signal: AbortSignal,
+  body: Uint8Array | undefined,
+): Request | undefined {
   const { method = 'GET', url = '/', rawHeaders } = incoming;
   const headers = new Headers();
   for (let i = 0; i < rawHeaders.length; i += 2)
@@ -17,11 +21,26 @@ export function toRequest(incoming: IncomingMessage, signal: AbortSignal): Reque
       method,
       headers,
       signal,
-      ...(hasBody && { body: Readable.toWeb(incoming) as never, duplex: 'half' }),
+      ...(hasBody && { body: body ?? (Readable.toWeb(incoming) as never), duplex: 'half' }),
     });
   } catch {
     return undefined;
   }
+}
+
+/** All that a request brings; `undefined` when that is more than `most` bytes. */
+export async function readAll(
+  incoming: IncomingMessage,
+  most: number,
+): Promise<Uint8Array | undefined> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of incoming as AsyncIterable<Buffer>) {
+    length += chunk.length;
+    if (length > most) return undefined;
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
 }
 
 /** Sends a response of the web as one of node:http. */

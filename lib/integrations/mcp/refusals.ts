@@ -24,6 +24,11 @@ export function refusalAnswer(id: RequestId, reason: DenialReason): JSONRPCError
   return errorAnswer(id, REFUSED, `refused: ${reason}`, { reason });
 }
 
+/** The same of a grant: where it failed. */
+export function grantAnswer(id: RequestId, step: string): JSONRPCErrorResponse {
+  return errorAnswer(id, REFUSED, 'refused: grant', { reason: 'grant', step });
+}
+
 /** Answers a whole HTTP request with an error. */
 export function refuseRequest(
   response: ServerResponse,

@@ -5,9 +5,10 @@ import { checkFunction, checkMembers } from '../../agent/options.js';
 import type { TaskOptions } from '../../agent/task-options.js';
 import { peerOf } from '../../bindings/http/peer.js';
 import type { SpiffeId } from '../../identity/spiffe-id.js';
+import { parseStrictJson, plainJson } from '../../internal/strict-json.js';
 import { checkLogger, type Logger, SILENT } from '../../log.js';
 import { Desk } from './desk.js';
-import { goneSignal, sendResponse, toRequest } from './http.js';
+import { goneSignal, readAll, sendResponse, toRequest } from './http.js';
 import { toolsOf } from './listing.js';
 import { INTERNAL_ERROR, INVALID_REQUEST, REFUSED, refuseRequest } from './refusals.js';
 import { loadSdk } from './sdk.js';
@@ -24,6 +25,12 @@ export interface McpServerOptions {
    * otherwise the `endUser` of its task is the caller; the `caller` in its `business` always is.
    */
   readonly task: (caller: SpiffeId) => TaskOptions | undefined | Promise<TaskOptions | undefined>;
+  /**
+   * Whether each call must come with a grant that allows it, under `agent-spiffe/grant` in its `_meta`; `task` bounds it
+   * all the same. The task of the call then holds what its caller has read, and the answer says what it has read itself.
+   * Default: `false`.
+   */
+  readonly grants?: boolean;
   /** Told of callers that are refused, and of what fails. Default: silent. */
   readonly logger?: Logger;
 }
@@ -44,8 +51,8 @@ export async function guardMcpServer(
   options: McpServerOptions,
 ): Promise<RequestListener> {
   const what = 'the options of an MCP server';
-  checkMembers(what, options, ['server', 'tools', 'task', 'logger']);
-  const { server, tools, task } = options;
+  checkMembers(what, options, ['server', 'tools', 'task', 'grants', 'logger']);
+  const { server, tools, task, grants = false } = options;
   checkFunction(`${what}: server`, server);
   checkFunction(`${what}: task`, task);
   checkSpecs(`${what}: tools`, tools);
@@ -59,24 +66,38 @@ export async function guardMcpServer(
 
   const onerror = (error: Error): void =>
     logger.debug({ err: error }, 'what an MCP server noticed');
-  const serve = (request: Request, caller: SpiffeId, may: TaskOptions): Promise<Response> => {
-    const make = (context: McpRequestContext) => desk.serve(server, context, may);
+  const serve = (
+    request: Request,
+    caller: SpiffeId,
+    may: TaskOptions,
+    incoming: IncomingMessage,
+  ): Promise<Response> => {
+    const make = (context: McpRequestContext) =>
+      desk.serve(server, context, { may, ...(grants && { granted: incoming }) });
     // What is subscribed to belongs to no task.
     const handler = createMcpHandler(make, { maxSubscriptions: 0, onerror });
     const authInfo = { token: '', clientId: caller.toString(), scopes: [] };
     return handler.fetch(request, { authInfo });
   };
-  return (request, response) => void answer(request, response, { task, logger, serve });
+  return (request, response) => void answer(request, response, { task, logger, serve, grants });
 }
 
-interface Serving extends Required<Pick<McpServerOptions, 'task' | 'logger'>> {
-  readonly serve: (request: Request, caller: SpiffeId, may: TaskOptions) => Promise<Response>;
+interface Serving extends Required<Pick<McpServerOptions, 'task' | 'logger' | 'grants'>> {
+  readonly serve: (
+    request: Request,
+    caller: SpiffeId,
+    may: TaskOptions,
+    incoming: IncomingMessage,
+  ) => Promise<Response>;
 }
+
+/** As many bytes as the SDK takes. */
+const LONGEST_BODY = 4 * 1024 * 1024;
 
 async function answer(
   request: IncomingMessage,
   response: ServerResponse,
-  { task, logger, serve }: Serving,
+  { task, logger, serve, grants }: Serving,
 ): Promise<void> {
   const gone = goneSignal(response);
   try {
@@ -86,13 +107,15 @@ async function answer(
       return;
     }
     const { caller, may } = admitted;
-    const web = toRequest(request, gone);
+    const body = grants ? await readAll(request, LONGEST_BODY) : undefined;
+    const isJudgeable = !grants || (body !== undefined && isPlain(body));
+    const web = isJudgeable ? toRequest(request, gone, body) : undefined;
     if (web === undefined) {
       refuseRequest(response, { status: 400, code: INVALID_REQUEST, message: 'Bad request' });
       return;
     }
     const signal = may.signal === undefined ? gone : AbortSignal.any([gone, may.signal]);
-    await sendResponse(await serve(web, caller, { ...may, signal }), response);
+    await sendResponse(await serve(web, caller, { ...may, signal }, request), response);
   } catch (error) {
     if (gone.aborted) return;
     logger.error({ err: error }, 'an MCP request failed');
@@ -100,6 +123,22 @@ async function answer(
     else refuseRequest(response, { status: 500, code: INTERNAL_ERROR, message: 'Internal error' });
   }
 }
+
+/**
+ * Whether everybody reads the same in it: the SDK has parsed the arguments when they are judged, and their text is gone
+ * then. No member twice, no number that changes when it is read.
+ */
+function isPlain(body: Uint8Array): boolean {
+  if (body.length === 0) return true;
+  try {
+    plainJson(parseStrictJson(UTF8.decode(body)));
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** Who calls, and what that caller may do; `undefined` for one that is refused. */
 async function admit(

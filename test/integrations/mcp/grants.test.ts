@@ -1,0 +1,145 @@
+import { Client, ProtocolError } from '@modelcontextprotocol/client';
+import {
+  allArguments,
+  type CallContext,
+  type CallGrant,
+  createGuard,
+  exact,
+  functionPolicy,
+  GRANT_META_KEY,
+  type GuardedTool,
+  type RevocationSource,
+  type TaskOptions,
+  wildcard,
+} from 'agent-spiffe/agent';
+import { guardMcpClient } from 'agent-spiffe/mcp';
+import { expect } from 'chai';
+import type { JsonRecord } from '#lib/internal/json.js';
+import { MemoryLog, taskOf } from '../../agent/support.js';
+import {
+  CLERK,
+  CRM,
+  CRM_TOOLS,
+  crm,
+  type Done,
+  type Guarded,
+  MODERN,
+  once,
+  RESEARCHER,
+  type Served,
+  World,
+} from './world.js';
+
+const RENAME = { effect: 'write', sink: { clearance: 'confidential', outside: false } } as const;
+const FULL = { id: '7', name: 'acme' };
+
+/** What the server tells of its refusal. */
+async function toldOf(call: Promise<unknown>): Promise<unknown> {
+  const error: unknown = await call.then(
+    () => expect.fail('it was not refused'),
+    (thrown: unknown) => thrown,
+  );
+  if (error instanceof ProtocolError) return error.data;
+  throw error;
+}
+
+const may = (more: Partial<TaskOptions> = {}): TaskOptions =>
+  taskOf({ rename: allArguments() }, more);
+
+describe('grants over MCP', () => {
+  let world: World;
+  let served: Served;
+  let done: Done[];
+  let agent: Guarded;
+  let client: Client;
+  let rename: GuardedTool<JsonRecord, unknown>;
+
+  beforeEach(async () => {
+    world = await World.open();
+    done = [];
+    const identity = await world.workload(CRM);
+    const log = new MemoryLog();
+    const policy = functionPolicy(() => true);
+    const revocation: RevocationSource = { status: () => 'active' };
+    const guard = await createGuard({ identity, audit: log, policy, revocation });
+    served = await world.serve(
+      {
+        server: crm(done),
+        tools: CRM_TOOLS,
+        task: () => once({ rename: { id: wildcard(), name: exact('acme') } }),
+        grants: true,
+      },
+      { guard, log },
+    );
+    agent = await world.guard(RESEARCHER);
+    client = new Client({ name: 'agent', version: '1.0.0' }, MODERN);
+    const fetch = await world.fetch(RESEARCHER, served.url);
+    const tools = { rename: RENAME };
+    ({ rename } = await guardMcpClient(agent.guard, client, {
+      url: served.url,
+      fetch,
+      tools,
+      grants: true,
+    }));
+  });
+
+  afterEach(async () => {
+    await client.close();
+    await world[Symbol.asyncDispose]();
+  });
+
+  it('a call carries the grant of its task, and the server knows by whose it was', async () => {
+    await agent.guard.task(may(), () => rename(FULL));
+    expect(done).to.deep.equal([['rename', FULL]]);
+    const [accepted] = served.log.of('grant.accept');
+    expect(accepted).to.include({ tool: 'rename', issuer: RESEARCHER });
+    expect(accepted?.grant.chain).to.deep.equal(agent.log.of('grant.issue')[0]?.grant.chain);
+  });
+
+  it('what the caller has read is in the task at the server, and what that says comes back', async () => {
+    const secret = { confidentiality: 'confidential', integrity: 'trusted' } as const;
+    await agent.guard.task(may({ labels: { confidentiality: 'internal' } }), () => rename(FULL));
+    const [ended] = served.log.of('task.end').filter(({ calls }) => calls > 0);
+    expect(ended?.labels).to.deep.equal({ confidentiality: 'internal', integrity: 'trusted' });
+    // The agent's own guard takes the server for one inside; the server knows what its sink takes.
+    const inside = agent.guard.task(may({ labels: secret }), () => rename(FULL));
+    expect(await toldOf(inside)).to.deep.equal({ reason: 'label' });
+    expect(done).to.have.lengthOf(1);
+  });
+
+  it('a call without a grant, or whose grant was used, is refused', async () => {
+    const other = await world.client(RESEARCHER, served.url);
+    expect(await toldOf(other.callTool({ name: 'rename', arguments: FULL }))).to.deep.equal({
+      reason: 'grant',
+      step: 'presentation',
+    });
+    expect(done).to.deep.equal([]);
+
+    const holder = await world.guard(RESEARCHER);
+    const show = holder.guard.tool('rename', RENAME, (_: object, context: CallContext) =>
+      context.showGrant({ audience: CRM }),
+    );
+    const grant: CallGrant = await holder.guard
+      .startTask(may())
+      .then((task) => task.run(() => show(FULL)));
+    const meta = { [GRANT_META_KEY]: grant.toJSON() };
+    const call = (more: object = {}): Promise<unknown> =>
+      other.callTool({ name: 'rename', arguments: { ...FULL, ...more }, _meta: meta });
+    expect(await toldOf(call({ id: '8' }))).to.deep.equal({ reason: 'grant', step: '7f' });
+    const clerk = await world.client(CLERK, served.url);
+    expect(
+      await toldOf(clerk.callTool({ name: 'rename', arguments: FULL, _meta: meta })),
+    ).to.deep.equal({ reason: 'grant', step: 'peer' });
+    await call();
+    expect(await toldOf(call())).to.deep.equal({ reason: 'grant', step: '7i' });
+    expect(done).to.deep.equal([['rename', FULL]]);
+  });
+
+  it('the server bounds a call all the same, whatever the grant allows', async () => {
+    expect(
+      await toldOf(agent.guard.task(may(), () => rename({ id: '7', name: 'globex' }))),
+    ).to.deep.equal({ reason: 'grant', step: 'receiver' });
+    expect(done).to.deep.equal([]);
+    expect(served.log.of('grant.refuse')[0]).to.include({ step: 'receiver', tool: 'rename' });
+  });
+});
