@@ -1,12 +1,13 @@
 import type { BoundFetch, Verifier } from '../../identity/source.js';
 import { SpiffeId } from '../../identity/spiffe-id.js';
-import { type Clock, type ClockTimer, SYSTEM_CLOCK } from '../../internal/clock.js';
+import { type Clock, SYSTEM_CLOCK } from '../../internal/clock.js';
 import { checkDuration } from '../../internal/options.js';
 import { quote } from '../../internal/quote.js';
 import { checkLogger, type Logger, SILENT } from '../../log.js';
 import type { GrantStatus } from '../grant/verify.js';
 import { checkCount, checkFunction, checkMembers, checkText, optionError } from '../options.js';
 import { Feed, type FeedSetting } from './feed.js';
+import { Polling } from './polling.js';
 import { agentOf, type RevocableLink, type RevocationSource, worst } from './source.js';
 import { Watchers } from './watchers.js';
 
@@ -40,14 +41,10 @@ const MEMBERS = ['identity', 'fetch', 'publishers', 'pollMs', 'graceMs', 'timeou
  */
 export class RevocationLists implements RevocationSource {
   readonly #feeds = new Map<string, readonly Feed[]>();
-  readonly #clock: Clock;
-  readonly #pollMs: number;
+  readonly #polls: readonly Polling[];
   readonly #logger: Logger;
   readonly #watchers = new Watchers();
   readonly #closing = new AbortController();
-  #timer: ClockTimer | undefined;
-  #polling: Promise<void> | undefined;
-  #again: Promise<void> | undefined;
 
   /** @internal */
   constructor(options: RevocationListsOptions, clock: Clock) {
@@ -57,8 +54,7 @@ export class RevocationLists implements RevocationSource {
     const fetch = checkFunction(`${what}: fetch`, options.fetch);
     const x509 = (identity as Partial<Verifier> | undefined)?.x509;
     if (x509 === undefined) throw optionError(what, 'identity is missing');
-    this.#clock = clock;
-    this.#pollMs = checkDuration('pollMs', pollMs);
+    const every = checkDuration('pollMs', pollMs);
     this.#logger = checkLogger(options.logger ?? SILENT);
     const setting: FeedSetting = {
       fetch,
@@ -70,6 +66,10 @@ export class RevocationLists implements RevocationSource {
     checkMembers(`${what}: publishers`, publishers, Object.keys(publishers ?? {}));
     for (const [id, urls] of Object.entries(publishers))
       this.#feeds.set(...feedsOf(id, urls, setting));
+    // Each on its own: a publisher that takes its time slows no other down.
+    this.#polls = [...this.#feeds.values()]
+      .flat()
+      .map((feed) => new Polling(() => this.#poll(feed), every, clock));
   }
 
   /**
@@ -95,54 +95,29 @@ export class RevocationLists implements RevocationSource {
   }
 
   /** Asks every publisher, not before now, and resolves when each has answered or failed; never rejects. */
-  refresh(): Promise<void> {
-    if (this.#polling === undefined) return this.#start();
-    // What is under way may have been answered before now.
-    this.#again ??= this.#polling.then(() => {
-      this.#again = undefined;
-      return this.#start();
-    });
-    return this.#again;
+  async refresh(): Promise<void> {
+    await Promise.all(this.#polls.map((poll) => poll.now()));
   }
 
   /** Asks no more. */
   async close(): Promise<void> {
     this.#closing.abort();
-    this.#clock.clearTimeout(this.#timer);
-    await (this.#again ?? this.#polling);
+    await Promise.all(this.#polls.map((poll) => poll.end()));
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
 
-  #start(): Promise<void> {
-    this.#polling = this.#poll().finally(() => {
-      this.#polling = undefined;
-    });
-    return this.#polling;
-  }
-
-  async #poll(): Promise<void> {
-    this.#clock.clearTimeout(this.#timer);
+  async #poll(feed: Feed): Promise<void> {
     const { signal } = this.#closing;
-    if (signal.aborted) return;
-    const feeds = [...this.#feeds.values()].flat();
-    await Promise.all(
-      feeds.map(async (feed) => {
-        try {
-          if (await feed.poll(signal)) this.#watchers.tell();
-        } catch (err) {
-          if (signal.aborted) return;
-          const publisher = feed.publisher.toString();
-          this.#logger.warn({ err, publisher }, 'a list of revoked grants could not be had');
-        }
-      }),
-    );
-    if (signal.aborted) return;
-    this.#timer = this.#clock.setTimeout(() => void this.refresh(), this.#pollMs);
-    // It keeps no process up.
-    if (typeof this.#timer === 'object') this.#timer.unref();
+    try {
+      if (await feed.poll(signal)) this.#watchers.tell();
+    } catch (err) {
+      if (signal.aborted) return;
+      const publisher = feed.publisher.toString();
+      this.#logger.warn({ err, publisher }, 'a list of revoked grants could not be had');
+    }
   }
 }
 

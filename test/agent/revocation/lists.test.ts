@@ -1,4 +1,4 @@
-import { SpiffeId } from 'agent-spiffe';
+import { type BoundRequestInit, SpiffeId } from 'agent-spiffe';
 import { type RevocableLink, RevocationLists } from 'agent-spiffe/agent';
 import { FakeClock, TestCa } from 'agent-spiffe/testing';
 import { expect } from 'chai';
@@ -8,6 +8,7 @@ import { refusal } from '../../support/refusal.js';
 import { rejection } from '../../support/rejection.js';
 import { complaints, Endpoints, Publisher, verifying } from '../../support/revocations.js';
 import { staticIdentity } from '../../support/static-identity.js';
+import { until } from '../../support/until.js';
 
 const link = (jti: string, by: SpiffeId = RESEARCHER): RevocableLink => ({
   jti,
@@ -130,6 +131,36 @@ describe('lists of revoked grants', () => {
       clock.advance(5_000);
       expect(signals).to.have.lengthOf(2);
       await verifier.lists.close();
+    });
+
+    it('of one publisher are asked for in time, though another does not answer', async () => {
+      const other = new Publisher(
+        world.ca,
+        SpiffeId.parse('spiffe://example.org/agents/slow'),
+        clock,
+      );
+      const fetch = Object.assign(
+        async (url: string | URL, init?: BoundRequestInit) => {
+          if (String(url) !== other.url) return await endpoints.fetch(url);
+          return await new Promise<never>((_resolve, reject) => {
+            init?.signal?.addEventListener('abort', () => reject(new Error('given up')));
+          });
+        },
+        { peerRule: (url: string | URL) => endpoints.fetch.peerRule(url) },
+      );
+      const opening = verifying(world.ca, clock, endpoints, [publisher, other], {
+        fetch,
+        timeoutMs: 60_000,
+      });
+      // One turn of the loop is enough for an answer that is at hand.
+      let turns = 0;
+      await until(() => turns++ > 2);
+      clock.advance(5_000);
+      expect(endpoints.asked).to.have.lengthOf(2);
+      clock.advance(55_000);
+      const { lists } = await opening;
+      expect(lists.status(link('any'))).to.equal('active');
+      await lists.close();
     });
 
     it('are not asked for what was under way before', async () => {
