@@ -17,6 +17,8 @@ export interface Admitted {
   readonly flow: DataFlow;
   readonly request: DecisionRequest;
   readonly bytesOut: number;
+  /** What the policy engine is asked about the call at a later moment; the call itself is no part of what came before. */
+  readonly again: () => DecisionRequest;
   /** Takes back what the call took and raised, should it be refused after all. */
   readonly undo: () => void;
 }
@@ -52,13 +54,17 @@ export function admit(
   if (overdrawn !== undefined) grounds.deny('budget', overdrawn);
   const request = requestFor(task, tool, { args, flow, labels });
   task.flow.raise(flow.returns);
-  const unlink = task.link(tool.name);
+  const link = task.link(tool.name);
   const undo = (): void => {
     if (overdrawn === undefined) task.budget.giveBack(tool.name, bytesOut);
     task.flow.release(flow.returns);
-    unlink();
+    task.unlink(link);
   };
-  return { args, flow, request, bytesOut, undo };
+  const again = (): DecisionRequest => {
+    const since = task.flow.labelsBeside(flow.returns);
+    return requestFor(task, tool, { args, flow, labels: since, without: link });
+  };
+  return { args, flow, request, again, bytesOut, undo };
 }
 
 /** Refuses a tool that is no longer the one that the task started with; gives its definition of this moment. */

@@ -106,7 +106,7 @@ class Call {
       admitted = admit(this.#task, this.#tool, this.#depth, input, this.#grounds);
       this.#admitted = admitted;
       const asked = this.#decide(admitted);
-      await this.#heed(asked instanceof Promise ? await asked : asked, admitted);
+      admitted = await this.#heed(asked instanceof Promise ? await asked : asked, admitted);
       if (this.#tool.confirm !== undefined) await this.#confirm(this.#tool.confirm);
       await this.#intend(admitted);
       this.#checkAgain(admitted);
@@ -130,19 +130,40 @@ class Call {
     );
   }
 
-  async #heed({ record, problem, cause }: Verdict, admitted: Admitted): Promise<void> {
-    this.#decision = record;
-    this.#checkOpen();
-    if (problem !== undefined) {
-      this.#grounds.deny('policy', problem, record.reasons, cause);
-      return;
-    }
-    for (const obligation of record.obligations) {
-      // A guard that only evaluates must not end tasks that would have gone on.
-      if (obligation.type === 'shorten-life' && !this.#guard.evaluateOnly)
-        this.#task.shorten(obligation.ttlMs);
-      if (obligation.type === 'require-approval')
-        await this.#approve(obligation, admitted, record.reasons);
+  /**
+   * Does what the permit obliges to. Someone who is asked takes their time, in which the task reads and the policies are
+   * replaced: the engine is asked again after that, until it wants nobody's agreement that is not there. Gives the call
+   * as it was decided last.
+   */
+  async #heed(first: Verdict, admitted: Admitted): Promise<Admitted> {
+    const agreed = new Set<string>();
+    let verdict = first;
+    let decided = admitted;
+    for (;;) {
+      const { record, problem, cause } = verdict;
+      this.#decision = record;
+      this.#checkOpen();
+      if (problem !== undefined) {
+        this.#grounds.deny('policy', problem, record.reasons, cause);
+        return decided;
+      }
+      const wanted: ApprovalObligation[] = [];
+      for (const obligation of record.obligations) {
+        // A guard that only evaluates must not end tasks that would have gone on.
+        if (obligation.type === 'shorten-life' && !this.#guard.evaluateOnly)
+          this.#task.shorten(obligation.ttlMs);
+        if (obligation.type === 'require-approval' && !agreed.has(obligation.by))
+          wanted.push(obligation);
+      }
+      if (wanted.length === 0) return decided;
+      for (const obligation of wanted) {
+        agreed.add(obligation.by);
+        await this.#approve(obligation, decided, record.reasons);
+      }
+      if (this.#guard.evaluateOnly) return decided;
+      decided = { ...decided, request: decided.again() };
+      this.#admitted = decided;
+      verdict = await this.#decide(decided);
     }
   }
 

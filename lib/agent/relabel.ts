@@ -65,7 +65,7 @@ async function relabel(
         id: task.ref.id,
         properties: Object.freeze({ to: Object.freeze(to), justification }),
       }),
-      context: contextOf(task, Object.freeze({}), before, ''),
+      context: contextOf(task, Object.freeze({}), before, { tool: '' }),
     });
     const late = (): Error => new Error(`no answer in ${policyTimeoutMs} ms`);
     const verdict = await decide(policy, request, (answer) =>

@@ -2,7 +2,7 @@ import type { JsonRecord } from '../internal/json.js';
 import type { DataFlow } from './flow/annotations.js';
 import type { Labels } from './flow/labels.js';
 import type { DecisionContext, DecisionRequest, ToolProperties } from './policy/request.js';
-import type { TaskCore } from './task-core.js';
+import type { ChainLink, TaskCore } from './task-core.js';
 import type { Tool } from './tool.js';
 
 /** What the policy engine is asked about a call. Frozen, since it goes on record after the engine has had it. */
@@ -13,14 +13,21 @@ export function requestFor(
     args,
     flow,
     labels,
-  }: { readonly args: JsonRecord; readonly flow: DataFlow; readonly labels: Labels },
+    without,
+  }: {
+    readonly args: JsonRecord;
+    readonly flow: DataFlow;
+    readonly labels: Labels;
+    /** A call that is no part of what came before. */
+    readonly without?: ChainLink;
+  },
 ): DecisionRequest {
   const properties = propertiesOf(tool, args, flow);
   return Object.freeze<DecisionRequest>({
     subject: Object.freeze({ type: 'workload', id: task.guard.agent }),
     action: Object.freeze({ name: 'tools/call' }),
     resource: Object.freeze({ type: 'tool', id: tool.name, properties }),
-    context: contextOf(task, tool.shown(args), labels, tool.name),
+    context: contextOf(task, tool.shown(args), labels, { tool: tool.name, without }),
   });
 }
 
@@ -29,7 +36,7 @@ export function contextOf(
   task: TaskCore,
   args: JsonRecord,
   labels: Labels,
-  tool: string,
+  call: { readonly tool: string; readonly without?: ChainLink | undefined },
 ): DecisionContext {
   const { id, purpose, endUser } = task.ref;
   return Object.freeze({
@@ -42,9 +49,9 @@ export function contextOf(
       clearance: task.plan.clearance,
     }),
     arguments: args,
-    chain: Object.freeze(task.chain()),
+    chain: Object.freeze(task.chain(call.without)),
     labels,
-    budget: Object.freeze(task.budget.left(tool)),
+    budget: Object.freeze(task.budget.left(call.tool)),
     time: new Date(task.guard.clock.now()).toISOString(),
     business: task.plan.business,
   });

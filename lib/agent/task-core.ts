@@ -39,6 +39,11 @@ export interface OnlyCall {
 /** How many calls a policy is told of. */
 const LONGEST_CHAIN = 100;
 
+/** A call in the chain of a task. */
+export interface ChainLink {
+  readonly tool: string;
+}
+
 /** A task as its calls see it. */
 export class TaskCore {
   readonly guard: GuardCore;
@@ -69,7 +74,7 @@ export class TaskCore {
   denied = 0;
   bytesOut = 0;
   readonly #controller = new AbortController();
-  readonly #chain: { readonly tool: string }[] = [];
+  readonly #chain: ChainLink[] = [];
   readonly #waiting = new Set<(error: DeniedError) => void>();
   readonly #busy: BusyTime | undefined;
   readonly #forget: () => void;
@@ -178,19 +183,22 @@ export class TaskCore {
   }
 
   /** The tools called so far, oldest first. */
-  chain(): readonly string[] {
-    return this.#chain.map(({ tool }) => tool);
+  chain(without?: ChainLink): readonly string[] {
+    return this.#chain.filter((link) => link !== without).map(({ tool }) => tool);
   }
 
-  /** A call has been admitted. Gives what takes it out of the chain again, should it be refused after all. */
-  link(tool: string): () => void {
+  /** A call has been admitted. */
+  link(tool: string): ChainLink {
     const link = { tool };
     this.#chain.push(link);
     if (this.#chain.length > LONGEST_CHAIN) this.#chain.shift();
-    return () => {
-      const at = this.#chain.indexOf(link);
-      if (at >= 0) this.#chain.splice(at, 1);
-    };
+    return link;
+  }
+
+  /** It was refused after all. */
+  unlink(link: ChainLink): void {
+    const at = this.#chain.indexOf(link);
+    if (at >= 0) this.#chain.splice(at, 1);
   }
 
   /** A call is under way until {@link leave}: the record is closed after it. */

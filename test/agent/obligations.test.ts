@@ -4,6 +4,7 @@ import {
   type ApprovalRequest,
   type Approver,
   allArguments,
+  type DecisionRequest,
   type Obligation,
 } from 'agent-spiffe/agent';
 import { expect } from 'chai';
@@ -158,6 +159,73 @@ describe('an obligation to ask for an approval', () => {
       expect(log.of('approval')[0]).to.include({ outcome });
     });
   }
+
+  describe('has the policy asked again once it is met', () => {
+    const asking = async (
+      second: () => object,
+    ): Promise<{
+      readonly requests: DecisionRequest[];
+      readonly by: string[];
+      readonly paid: Promise<unknown>;
+      readonly log: Bench['log'];
+    }> => {
+      const requests: DecisionRequest[] = [];
+      const by: string[] = [];
+      const made = await bench({
+        policy: ((request: DecisionRequest) => {
+          if (request.resource.id !== 'pay') return true;
+          requests.push(request);
+          return requests.length === 1 ? permitting(APPROVAL)() : second();
+        }) as () => never,
+        approver: {
+          ask: async (request, options) => {
+            by.push(request.by);
+            await look({});
+            return await granting.ask(request, options);
+          },
+        },
+      });
+      const returns = { confidentiality: 'internal', integrity: 'untrusted' } as const;
+      const look = made.guard.tool('look', { effect: 'read', returns }, () => 'seen');
+      const pay = made.guard.tool('pay', READ, () => 'paid');
+      const may = taskOf({ pay: allArguments(), look: allArguments() });
+      const paid = made.guard.task(may, () => pay({ cents: 5 }));
+      await paid.catch(() => {});
+      return { requests, by, paid, log: made.log };
+    };
+
+    it('about the task as it stands by then, with the same arguments', async () => {
+      const { requests, paid, log } = await asking(permitting(APPROVAL));
+      expect(await paid).to.equal('paid');
+      const [before, after] = requests.map(({ context }) => context);
+      expect(requests).to.have.lengthOf(2);
+      expect(before?.labels).to.deep.equal({ confidentiality: 'public', integrity: 'trusted' });
+      expect(before?.chain).to.deep.equal([]);
+      expect(after?.labels).to.deep.equal({ confidentiality: 'internal', integrity: 'untrusted' });
+      expect(after?.chain).to.deep.equal(['look']);
+      expect(after?.arguments).to.deep.equal({ cents: 5 });
+      const intent = log.of('call.intent').find(({ call }) => call.tool === 'pay');
+      expect(intent?.request).to.equal(requests[1]);
+    });
+
+    it('and a refusal then refuses', async () => {
+      const { paid, by } = await asking(() => ({
+        decision: false,
+        context: { reasons: ['late'] },
+      }));
+      const error = await rejection(paid);
+      expect(error).to.include({ code: 'ERR_SPIFFE_DENIED', reason: 'policy' });
+      expect(by).to.deep.equal(['finance']);
+    });
+
+    it('and whoever else it wants by then is asked as well, each once', async () => {
+      const legal: Obligation = { type: 'require-approval', by: 'legal' };
+      const { paid, by, requests } = await asking(permitting(APPROVAL, legal));
+      expect(await paid).to.equal('paid');
+      expect(by).to.deep.equal(['finance', 'legal']);
+      expect(requests).to.have.lengthOf(3);
+    });
+  });
 
   it('is not met where there is no one to ask', async () => {
     const { guard, pay, paid } = await paying(undefined);

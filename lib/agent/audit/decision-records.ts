@@ -16,6 +16,7 @@ import { type Held, holdRequest } from './held-request.js';
 import * as ocsf from './ocsf.js';
 import { common, labelsOf, type Parts, type Recorder, resource } from './record-parts.js';
 
+const UNKNOWN_TOOL = ocsf.otherActivity('Unknown Tool');
 const ACTIVITIES: Readonly<Record<Effect, ocsf.Activity>> = {
   read: ocsf.READ,
   write: ocsf.UPDATE,
@@ -31,7 +32,7 @@ export function callIntent(event: CallIntentEvent, recorder: Recorder): Parts {
   const [first] = wouldDeny;
   return {
     base: common(event),
-    activity: ACTIVITIES[call.effect],
+    activity: activityOf(call),
     operation: 'tools/call',
     tool: call.tool,
     message: first ? `${call.tool} runs: ${first.reason} would refuse it` : `${call.tool} may run`,
@@ -54,7 +55,7 @@ export function callDenied(event: CallDeniedEvent, recorder: Recorder): Parts {
   const held = request && hold(request, decision, recorder);
   return {
     base: common(event),
-    activity: ACTIVITIES[call.effect],
+    activity: activityOf(call),
     operation: 'tools/call',
     tool: call.tool,
     message: `${call.tool} was refused: ${denial.reason}`,
@@ -76,7 +77,7 @@ export function callOutcome(event: CallOutcomeEvent): Parts {
   const { call, status, error } = event;
   return {
     base: common(event),
-    activity: ACTIVITIES[call.effect],
+    activity: activityOf(call),
     operation: 'tools/call',
     tool: call.tool,
     message: `${call.tool} ended: ${status}`,
@@ -194,6 +195,10 @@ function resourcesOf(tool: string, held: Held | undefined): readonly ocsf.OcsfRe
 function nameOf(held: HeldArgument<string>): string {
   if ('value' in held) return held.value;
   return 'sha256' in held ? `sha256:${held.sha256}` : 'redacted';
+}
+
+function activityOf({ effect }: CallRef): ocsf.Activity {
+  return effect === undefined ? UNKNOWN_TOOL : ACTIVITIES[effect];
 }
 
 function callOf({ effect, parent }: CallRef): object {

@@ -84,7 +84,8 @@ export interface CallRef {
   /** One id for the intent, the approval and the outcome. */
   readonly id: string;
   readonly tool: string;
-  readonly effect: Effect;
+  /** Absent for a tool that the guard does not have. */
+  readonly effect?: Effect;
   /** The guarded call within which this one was made. */
   readonly parent?: string;
 }

@@ -14,6 +14,8 @@ import { AuditSession, type LogSettings } from './session.js';
 export interface AuditLogOptions {
   /** Which arguments of which tools a record holds as they are, and which not at all. Default: each as a digest. */
   readonly arguments?: ArgumentRules;
+  /** Of which tools a record holds no digest of what they return, since it could be guessed; `*` for all. Default: none. */
+  readonly unhashedResults?: readonly string[];
   /** A checkpoint is signed at the latest when so many records are below none. Default: 1,000. */
   readonly checkpointRecords?: number;
   /** Or when the first of them is that old, in milliseconds. Default: 5,000. */
@@ -48,6 +50,7 @@ export function openableLog(directory: string, options: AuditLogOptions, clock: 
   const { segmentBytes = SEGMENT_BYTES, checkpointRecords = RECORDS } = options;
   return new FileAuditLog(resolve(directory), {
     ruleOf: parseArgumentRules(options.arguments ?? {}),
+    unhashedResults: checkNames(options.unhashedResults ?? []),
     checkpointRecords: checkCount('checkpointRecords', checkpointRecords, 1),
     checkpointMs: checkDuration('checkpointMs', options.checkpointMs ?? MS),
     segmentBytes: checkCount('segmentBytes', segmentBytes, FEWEST_SEGMENT_BYTES),
@@ -122,6 +125,14 @@ function checkCount(name: string, count: number, least: number): number {
   if (Number.isSafeInteger(count) && count >= least) return count;
   const shown = typeof count === 'number' ? String(count) : quote(count);
   throw invalid(`cannot take ${shown} as ${name}: give a whole number from ${least} on`);
+}
+
+function checkNames(names: unknown): ReadonlySet<string> {
+  if (Array.isArray(names) && names.every((name) => typeof name === 'string'))
+    return new Set(names as readonly string[]);
+  throw invalid(
+    `cannot take ${quote(names)} as unhashedResults: give a list of names of tools, or ['*']`,
+  );
 }
 
 function invalid(message: string): SpiffeError {

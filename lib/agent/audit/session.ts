@@ -26,6 +26,7 @@ const MOST_WAITING_BYTES = 64 << 20;
 /** How a log is written, judged already. */
 export interface LogSettings {
   readonly ruleOf: RuleOf;
+  readonly unhashedResults: ReadonlySet<string>;
   readonly checkpointRecords: number;
   readonly checkpointMs: number;
   readonly segmentBytes: number;
@@ -136,7 +137,12 @@ export class AuditSession {
     try {
       this.#refuseWhileUnable();
       this.#announce();
-      line = eventLine(event, this.#writer.next, this.#setting, this.#settings.ruleOf);
+      line = eventLine(
+        withheld(event, this.#settings),
+        this.#writer.next,
+        this.#setting,
+        this.#settings.ruleOf,
+      );
     } catch (cause) {
       const error = cause instanceof SpiffeError ? cause : unavailable(this.#directory, cause);
       return Promise.reject(error);
@@ -305,4 +311,12 @@ function nameLog({ id }: X509Svid): string {
 
 function isSame(a: X509Svid, b: X509Svid): boolean {
   return Buffer.compare(a.certificates[0] as Uint8Array, b.certificates[0] as Uint8Array) === 0;
+}
+
+/** An event without the digest of a result that the log is not to hold. */
+function withheld(event: AuditEvent, { unhashedResults }: LogSettings): AuditEvent {
+  if (event.kind !== 'call.outcome' || event.resultDigest === undefined) return event;
+  if (!unhashedResults.has('*') && !unhashedResults.has(event.call.tool)) return event;
+  const { resultDigest: _, ...rest } = event;
+  return rest;
 }

@@ -11,12 +11,14 @@ import type {
   Server,
 } from '@modelcontextprotocol/server';
 import type { CallContext } from '../../agent/call.js';
+import { current, type Running } from '../../agent/core.js';
 import { LABELS_META_KEY } from '../../agent/delegation/labels.js';
 import { DeniedError } from '../../agent/denied.js';
 import { GrantError } from '../../agent/grant/grant-error.js';
 import { GRANT_META_KEY } from '../../agent/grant/presentation.js';
 import type { Guard, GuardedTool } from '../../agent/guard.js';
 import { optionError } from '../../agent/options.js';
+import { refusedUnknown } from '../../agent/refusal.js';
 import type { Task } from '../../agent/task.js';
 import type { TaskOptions } from '../../agent/task-options.js';
 import type { ToolSpec } from '../../agent/tool-spec.js';
@@ -139,7 +141,8 @@ export class Desk {
       return errorAnswer(id, INVALID_PARAMS, 'a call has a name and arguments, and no more');
     const make = async (task: Task): Promise<CallToolResult> => {
       const tool = this.#tools.get(name);
-      if (tool === undefined) throw unknown(name);
+      // To the caller there is no difference to a tool that its task does not have.
+      if (tool === undefined) throw await refusedUnknown(current.getStore() as Running, name);
       this.#underway.set(task.id, { request, behind });
       try {
         // Whatever it is; the guard looks.
@@ -221,7 +224,7 @@ class Answered extends Error {
   }
 }
 
-/** To the caller there is no difference to a tool that its task does not have. */
+/** For a call that comes with a grant there is no task yet in whose name it could be recorded. */
 function unknown(name: string): DeniedError {
   const message = `cannot call ${quote(name)}: there is no such tool`;
   return new DeniedError({ reason: 'tool-not-in-task', message, policies: [] });

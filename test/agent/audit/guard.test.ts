@@ -18,11 +18,13 @@ import { TestCa } from 'agent-spiffe/testing';
 import { expect } from 'chai';
 import {
   AGENT,
+  linesOf,
   type ReadRecord,
   recordsOf,
   sizesOf,
   TemporaryDirectory,
 } from '../../support/audit.js';
+import { refusal } from '../../support/refusal.js';
 import { staticIdentity } from '../../support/static-identity.js';
 
 const TASK: TaskOptions = {
@@ -81,6 +83,34 @@ describe('the audit log of a guard', () => {
       record.metadata.event_code.startsWith('call.'),
     );
     expect(kindsOf(calls)).to.deep.equal(['call.intent', 'call.outcome']);
+  });
+
+  it('holds size and digest of a result, or its size alone where it is told so', async () => {
+    const responseIn = async (unhashedResults?: readonly string[]): Promise<unknown> => {
+      using other = new TemporaryDirectory();
+      await using own = await createGuard({
+        identity: staticIdentity(ca, AGENT),
+        policy: functionPolicy(() => true),
+        audit: auditLog(other.path, unhashedResults && { unhashedResults }),
+      });
+      const pin = own.tool('search', { effect: 'read', returns: RETURNS }, () => '1234');
+      await own.task(TASK, () => pin({ q: 'x' }));
+      const outcome = linesOf(other.path).find((line) =>
+        line.includes('"event_code":"call.outcome"'),
+      );
+      return (JSON.parse(outcome ?? '') as { api: { response: { data: object } } }).api.response
+        .data;
+    };
+    const sha256 = createHash('sha256').update('1234').digest('hex');
+    expect(await responseIn()).to.deep.include({ bytes: 4, sha256 });
+    expect(await responseIn(['other'])).to.deep.include({ bytes: 4, sha256 });
+    for (const names of [['search'], ['*']])
+      expect(await responseIn(names))
+        .to.include({ bytes: 4 })
+        .and.not.to.have.property('sha256');
+    refusal('ERR_SPIFFE_OPTION_INVALID', /unhashedResults: give a list/, () =>
+      auditLog('x', { unhashedResults: 'search' as never }),
+    );
   });
 
   it('is below a checkpoint, whole and verified, when the task has ended', async () => {

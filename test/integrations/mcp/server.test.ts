@@ -206,7 +206,10 @@ describe('guardMcpServer', () => {
       expect(shown(unknown)).to.deep.equal(shown(refused));
       expect(
         log.of('call.denied').map(({ call, denial }) => [call.tool, denial.reason]),
-      ).to.deep.equal([['rename', 'tool-not-in-task']]);
+      ).to.deep.equal([
+        ['rename', 'tool-not-in-task'],
+        ['none', 'tool-not-in-task'],
+      ]);
       expect(done).to.deep.equal([]);
     });
 
