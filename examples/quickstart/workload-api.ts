@@ -22,6 +22,7 @@ export async function workloadApi(logger: Logger): Promise<WorkloadApi> {
       { id: 'spiffe://example.org/tools/mail', hint: 'mail' },
       { id: 'spiffe://example.org/tools/vault', hint: 'vault' },
       { id: 'spiffe://example.org/task-authority', hint: 'task-authority' },
+      { id: 'spiffe://example.org/agents/orchestrator', hint: 'orchestrator' },
     ],
     logger,
   });

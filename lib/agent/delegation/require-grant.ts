@@ -80,19 +80,32 @@ export function requireGrant(guard: Guard, options: RequireGrantOptions): GrantM
   const logger = checkLogger(given);
   return (request, response, next) => {
     void (async () => {
-      const over = new AbortController();
-      response.once('close', () => over.abort(new Error('the request is over')));
+      let isOver = false;
+      let task: Task | undefined;
+      const end = (): void => {
+        task?.end().catch((error: unknown) => {
+          logger.error({ err: error }, 'the record of a call was not closed');
+        });
+      };
+      response.once('close', () => {
+        isOver = true;
+        end();
+      });
       try {
         const argsJson = await readBody(request, maxBytes);
         if (argsJson === undefined) {
           refuse(response, 413, 'too_long');
           return;
         }
-        const task = await guard.accept(request, { ...accept, argsJson, signal: over.signal });
+        task = await guard.accept(request, { ...accept, argsJson });
+        if (isOver) {
+          end();
+          return;
+        }
         const args: unknown = JSON.parse(argsJson);
         Object.defineProperty(request, CALL, { value: Object.freeze({ task, args, argsJson }) });
       } catch (error) {
-        if (over.signal.aborted) return;
+        if (isOver) return;
         if (!(error instanceof GrantError)) logger.error({ err: error }, 'a call was not judged');
         answer(response, error);
         return;
