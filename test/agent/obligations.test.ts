@@ -44,6 +44,39 @@ const granting: Approver = {
   ask: ({ digest }) => Promise.resolve({ granted: true, approver: 'ann', digest }),
 };
 
+const asking = async (
+  second: () => object,
+): Promise<{
+  readonly requests: DecisionRequest[];
+  readonly by: string[];
+  readonly paid: Promise<unknown>;
+  readonly log: Bench['log'];
+}> => {
+  const requests: DecisionRequest[] = [];
+  const by: string[] = [];
+  const made = await bench({
+    policy: ((request: DecisionRequest) => {
+      if (request.resource.id !== 'pay') return true;
+      requests.push(request);
+      return requests.length === 1 ? permitting(APPROVAL)() : second();
+    }) as () => never,
+    approver: {
+      ask: async (request, options) => {
+        by.push(request.by);
+        await look({});
+        return await granting.ask(request, options);
+      },
+    },
+  });
+  const returns = { confidentiality: 'internal', integrity: 'untrusted' } as const;
+  const look = made.guard.tool('look', { effect: 'read', returns }, () => 'seen');
+  const pay = made.guard.tool('pay', READ, () => 'paid');
+  const may = taskOf({ pay: allArguments(), look: allArguments() });
+  const paid = made.guard.task(may, () => pay({ cents: 5 }));
+  await paid.catch(() => {});
+  return { requests, by, paid, log: made.log };
+};
+
 describe('an obligation to ask for an approval', () => {
   it('is met by whoever agrees to exactly this call', async () => {
     let asked: ApprovalRequest | undefined;
@@ -161,39 +194,6 @@ describe('an obligation to ask for an approval', () => {
   }
 
   describe('has the policy asked again once it is met', () => {
-    const asking = async (
-      second: () => object,
-    ): Promise<{
-      readonly requests: DecisionRequest[];
-      readonly by: string[];
-      readonly paid: Promise<unknown>;
-      readonly log: Bench['log'];
-    }> => {
-      const requests: DecisionRequest[] = [];
-      const by: string[] = [];
-      const made = await bench({
-        policy: ((request: DecisionRequest) => {
-          if (request.resource.id !== 'pay') return true;
-          requests.push(request);
-          return requests.length === 1 ? permitting(APPROVAL)() : second();
-        }) as () => never,
-        approver: {
-          ask: async (request, options) => {
-            by.push(request.by);
-            await look({});
-            return await granting.ask(request, options);
-          },
-        },
-      });
-      const returns = { confidentiality: 'internal', integrity: 'untrusted' } as const;
-      const look = made.guard.tool('look', { effect: 'read', returns }, () => 'seen');
-      const pay = made.guard.tool('pay', READ, () => 'paid');
-      const may = taskOf({ pay: allArguments(), look: allArguments() });
-      const paid = made.guard.task(may, () => pay({ cents: 5 }));
-      await paid.catch(() => {});
-      return { requests, by, paid, log: made.log };
-    };
-
     it('about the task as it stands by then, with the same arguments', async () => {
       const { requests, paid, log } = await asking(permitting(APPROVAL));
       expect(await paid).to.equal('paid');

@@ -49,6 +49,22 @@ const kindsOf = (records: readonly ReadRecord[]): readonly string[] =>
 
 describe('the audit log of a guard', () => {
   const ca = TestCa.create('example.org');
+
+  /** What the record of a call holds of its result, which is `1234`. */
+  const responseIn = async (unhashedResults?: readonly string[]): Promise<unknown> => {
+    using other = new TemporaryDirectory();
+    await using own = await createGuard({
+      identity: staticIdentity(ca, AGENT),
+      policy: functionPolicy(() => true),
+      audit: auditLog(other.path, unhashedResults && { unhashedResults }),
+    });
+    const pin = own.tool('search', { effect: 'read', returns: RETURNS }, () => '1234');
+    await own.task(TASK, () => pin({ q: 'x' }));
+    const outcome = linesOf(other.path).find((line) =>
+      line.includes('"event_code":"call.outcome"'),
+    );
+    return (JSON.parse(outcome ?? '') as { api: { response: { data: object } } }).api.response.data;
+  };
   let home: TemporaryDirectory;
   let guard: Guard;
   let search: GuardedTool<{ q: string }, string>;
@@ -86,21 +102,6 @@ describe('the audit log of a guard', () => {
   });
 
   it('holds size and digest of a result, or its size alone where it is told so', async () => {
-    const responseIn = async (unhashedResults?: readonly string[]): Promise<unknown> => {
-      using other = new TemporaryDirectory();
-      await using own = await createGuard({
-        identity: staticIdentity(ca, AGENT),
-        policy: functionPolicy(() => true),
-        audit: auditLog(other.path, unhashedResults && { unhashedResults }),
-      });
-      const pin = own.tool('search', { effect: 'read', returns: RETURNS }, () => '1234');
-      await own.task(TASK, () => pin({ q: 'x' }));
-      const outcome = linesOf(other.path).find((line) =>
-        line.includes('"event_code":"call.outcome"'),
-      );
-      return (JSON.parse(outcome ?? '') as { api: { response: { data: object } } }).api.response
-        .data;
-    };
     const sha256 = createHash('sha256').update('1234').digest('hex');
     expect(await responseIn()).to.deep.include({ bytes: 4, sha256 });
     expect(await responseIn(['other'])).to.deep.include({ bytes: 4, sha256 });
