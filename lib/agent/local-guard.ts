@@ -157,8 +157,8 @@ export class LocalGuard implements Guard {
     const { agent, identity, clock } = this.#core;
     const now = new Date(clock.now());
     const received = readHeldGrant(grant, { agent, bundles: identity.x509.bundles, now });
-    const key = this.#offers.take(received.leaf.thumbprint);
     const may = delegatedTask(received, options, new Set(this.#tools.keys()));
+    const key = this.#offers.take(received.leaf.thumbprint);
     const { task } = await this.#start(may, { key, received });
     return task;
   }

@@ -60,10 +60,25 @@ export function delegatedTask(
   return {
     ...rest,
     tools: tools ?? granted,
-    budget: { ...budget, calls: most },
+    budget: { ...budget, calls: most, tools: callsPerTool(leaf, tools ?? granted, budget) },
     ttlMs,
     labels: joinLabels(leaf.labels, checkLabels(`${what}: labels`, labels, leaf.labels)),
   };
+}
+
+/** Of each tool that the grant or the owner of the task bounds, the lesser. */
+function callsPerTool(
+  { budget: granted }: HeldGrant['leaf'],
+  tools: TaskOptions['tools'],
+  budget: DelegatedTaskOptions['budget'],
+): Readonly<Record<string, number>> {
+  const bounds = [granted?.callsPerTool ?? {}, budget?.tools ?? {}];
+  const least: Record<string, number> = { ...budget?.tools };
+  for (const name of Object.keys(tools)) {
+    const counts = bounds.flatMap((each) => (Object.hasOwn(each, name) ? [each[name] ?? 0] : []));
+    if (counts.length > 0) least[name] = Math.min(...counts);
+  }
+  return least;
 }
 
 function toJson(tools: TaskOptions['tools']): Readonly<Record<string, ArgumentJson>> {

@@ -108,7 +108,7 @@ export class TaskGrants {
     });
   }
 
-  async #derive(plan: DelegatePlan, deadline: Date): Promise<HeldGrant> {
+  async #derive(plan: DelegatePlan, deadline: number): Promise<HeldGrant> {
     const { key, flow, guard } = this.#task;
     const { tools, to, audience } = plan;
     for (const name of Object.keys(tools)) {
@@ -128,7 +128,9 @@ export class TaskGrants {
       holderId: to,
       tools,
       budget: { ...budget, calls: Math.min(budget.calls, leaf.budget?.calls ?? budget.calls) },
-      expiresAt: new Date(Math.min(deadline.getTime(), leaf.expiresAt.getTime())),
+      expiresAt: new Date(
+        Math.min(deadline, this.#task.expiresAt.getTime(), leaf.expiresAt.getTime()),
+      ),
       maxDepth: leaf.depth + 1 + plan.maxDepth,
       labels: joinLabels(leaf.labels, labels),
       now: new Date(guard.clock.now()),
@@ -216,12 +218,12 @@ export class TaskGrants {
     await recorder.append({ kind, task: task.ref, grant, issuer: held.rootIssuer });
   }
 
-  #deadline(ttlMs: number | undefined): Date {
+  #deadline(ttlMs: number | undefined): number {
+    if (ttlMs === undefined) return Number.POSITIVE_INFINITY;
     const { expiresAt, guard } = this.#task;
-    if (ttlMs === undefined) return expiresAt;
     const end = guard.clock.now() + ttlMs;
     demand(end <= expiresAt.getTime(), '4h', 'it would outlive its task');
-    return new Date(end);
+    return end;
   }
 
   #budget({ budget, tools }: DelegatePlan): GrantBudget & { readonly calls: number } {
