@@ -91,17 +91,12 @@ export class GrantReceiver {
     const what = 'the options of a call to accept';
     checkMembers(what, options, MEMBERS);
     checkText(`${what}: tool`, options.tool);
-    const here = options.tools?.[options.tool];
-    const rules = here && ArgumentRules.parse(options.tool, here);
     const { peer } = carriedPeer(carrier);
     const caller = peer === NOBODY ? undefined : peer?.id;
     let presentation: GrantPresentation | undefined;
     try {
       presentation = presentationOf(carrier, options.grant);
-      const verified = this.#verify(presentation, caller, options);
-      const own = rules?.problem(verified.args);
-      demand(own === undefined, 'receiver', `what holds here does not allow it: ${own}`);
-      return verified;
+      return this.#verify(presentation, caller, options);
     } catch (error) {
       if (error instanceof GrantError)
         await this.#refused(error, options.tool, caller, presentation?.chain);
@@ -112,10 +107,12 @@ export class GrantReceiver {
   #verify(
     presentation: GrantPresentation,
     caller: SpiffeId | undefined,
-    { tool, argsJson }: AcceptOptions,
+    { tool, argsJson, tools = {} }: AcceptOptions,
   ): VerifiedGrant {
     const { agent, identity, clock } = this.#guard;
     demand(caller !== undefined, 'peer', 'mutual TLS has shown nobody');
+    const here = Object.hasOwn(tools, tool) ? tools[tool] : undefined;
+    const rules = here && ArgumentRules.parse(tool, here);
     return verifyGrant(presentation, {
       tool,
       argsJson,
@@ -124,6 +121,7 @@ export class GrantReceiver {
       audience: agent,
       replay: this.#replay,
       usage: this.#usage,
+      ...(rules && { problem: (args) => rules.problem(args) }),
       isRevoked: (_, link) => this.#status(link),
       now: new Date(clock.now()),
     });

@@ -34,6 +34,8 @@ export interface VerifyGrantOptions {
   readonly requireChainAudience?: boolean;
   /** Whether a nonce is one that was given out and is still taken. Without it none is asked for. */
   readonly nonce?: (nonce: string) => boolean;
+  /** What is wrong with the arguments by rules of the receiver's own; `undefined` when nothing is. Default: it has none. */
+  readonly problem?: (args: JsonRecord) => string | undefined;
   /** What was accepted before. */
   readonly replay: ReplayCache;
   /** How often tokens with a budget were used. Without it a chain with a budget is refused. */
@@ -93,6 +95,8 @@ export function verifyGrant(
   const args = checkCall(leaf, tool, argsJson);
   checkAudience(chain, receiver);
   const proof = checkProof(opened, leaf, { tool, args, now }, receiver, limits);
+  const own = options.problem?.(args);
+  demand(own === undefined, 'receiver', `what holds here does not allow it: ${own}`);
   const said = saidLabels(opened.claims);
   const used = `${leaf.holder.thumbprint} ${proof.jti}`;
   const until = proof.iat + limits.proofWindow;
