@@ -84,6 +84,12 @@ export class Budget {
     };
   }
 
+  /** What there was at the beginning. */
+  get whole(): { readonly calls: number; readonly perTool: Readonly<Record<string, number>> } {
+    const { calls, tools = {} } = this.#options;
+    return { calls, perTool: tools };
+  }
+
   toJSON(): JsonRecord {
     return { ...this.#options };
   }

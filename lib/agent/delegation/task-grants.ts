@@ -201,7 +201,7 @@ export class TaskGrants {
       expiresAt: task.expiresAt,
       maxDepth: DEFAULT_LIMITS.depth,
       labels,
-      budget: this.#left(Object.keys(tools)),
+      budget: this.#whole(Object.keys(tools)),
       now: new Date(guard.clock.now()),
     });
     const given = { chain: [token], issuer: svid.certificates };
@@ -235,6 +235,13 @@ export class TaskGrants {
       demand(most <= own, 'budget', `the task has ${own} calls of ${quote(name)} left itself`);
     }
     return { calls, callsPerTool: { ...left.callsPerTool, ...callsPerTool } };
+  }
+
+  /** All that the task ever had: the calls that it shows its root for have been taken from what is left. */
+  #whole(tools: readonly string[]): GrantBudget {
+    const { calls, perTool } = this.#task.budget.whole;
+    const named = Object.entries(perTool).filter(([name]) => tools.includes(name));
+    return { calls, callsPerTool: Object.fromEntries(named) };
   }
 
   #left(tools: readonly string[]): {
