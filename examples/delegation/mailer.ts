@@ -25,7 +25,7 @@ const send = party.guard.tool(
   { effect: 'egress', sink: { clearance: 'public' }, destination: 'to' },
   ({ to }: { readonly to: string; readonly body: string }) => `sent to ${to}`,
 );
-const gate = requireGrant(party.guard, { tool: 'send_mail' });
+const gate = requireGrant(party.guard, { tool: 'send_mail', issuers: IDS.orchestrator });
 report({
   origin: await party.serve((request, response) => {
     gate(request, response, () => {

@@ -52,7 +52,10 @@ const STEPS: Readonly<Record<string, () => Promise<string>>> = {
 };
 
 async function take(grant: string): Promise<string> {
-  task = await guard.startDelegated(JSON.parse(grant), { purpose: 'help with ticket 42' });
+  task = await guard.startDelegated(JSON.parse(grant), {
+    from: IDS.orchestrator,
+    purpose: 'help with ticket 42',
+  });
   return task.tools.join(', ');
 }
 

@@ -15,7 +15,10 @@ export function researcher(guard: Guard, fetch: BoundFetch) {
   return {
     offer: () => JSON.stringify(guard.offer()),
     work: async (grant: string) => {
-      await using task = await guard.startDelegated(JSON.parse(grant), { purpose: 'write to Ann' });
+      await using task = await guard.startDelegated(JSON.parse(grant), {
+        from: 'spiffe://example.org/agents/orchestrator', // who may give it
+        purpose: 'write to Ann',
+      });
       return await task.run(() => sendMail({ to: 'ann@acme.example', body: 'Hello' }));
     },
   };

@@ -11,7 +11,10 @@ export function serveMail(me: Identity, guard: Guard, post: (letter: Letter) => 
     { effect: 'egress', sink: { clearance: 'public' } }, // it leaves the house
     post,
   );
-  const gate = requireGrant(guard, { tool: 'send_mail' });
+  const gate = requireGrant(guard, {
+    tool: 'send_mail',
+    issuers: 'spiffe://example.org/agents/orchestrator', // whose tasks may send mail at all
+  });
   const carryOut = async (req: IncomingMessage, res: ServerResponse): Promise<void> => {
     const { task, args } = grantedCall(req); // for this call alone; it ends with the response
     try {

@@ -17,6 +17,7 @@ import type { GrantSigner } from '#lib/agent/grant/sign.js';
 import { TaskKey } from '#lib/agent/task-key.js';
 import { type MailService, mailService } from '../agent/delegation/mail-service.js';
 import {
+  AGENTS,
   DelegationWorld,
   MAILER,
   ORCHESTRATOR,
@@ -69,7 +70,10 @@ describe('attack: delegation, over mutual TLS', () => {
       tools: MAY,
       maxDepth: 1,
     });
-    theirs = await researcher.guard.startDelegated(wireOf(delegation), { purpose: 'write' });
+    theirs = await researcher.guard.startDelegated(wireOf(delegation), {
+      from: AGENTS,
+      purpose: 'write',
+    });
   });
 
   afterEach(async () => {
@@ -192,7 +196,10 @@ describe('attack: delegation, over mutual TLS', () => {
     const foreign = await stranger.guard.startTask(taskOf(MAY));
     const offer = researcher.guard.offer();
     const given = await foreign.delegate({ to: RESEARCHER, offer, tools: MAY });
-    const work = await researcher.guard.startDelegated(wireOf(given), { purpose: 'write' });
+    const work = await researcher.guard.startDelegated(wireOf(given), {
+      from: AGENTS,
+      purpose: 'write',
+    });
     const headers = await work.run(async () => (await grabAsResearcher(LETTER)).headers());
     expect(await sendAs(researcher, headers)).to.deep.equal({ status: 403, step: 'revoked' });
   });
@@ -282,9 +289,12 @@ describe('attack: delegation, over mutual TLS', () => {
       offer: researcher.guard.offer(),
       tools: MAY,
     });
-    const second = await researcher.guard.startDelegated(wireOf(other), { purpose: 'write' });
+    const second = await researcher.guard.startDelegated(wireOf(other), {
+      from: AGENTS,
+      purpose: 'write',
+    });
     const start = (given: Delegation): Promise<unknown> =>
-      researcher.guard.startDelegated(wireOf(given), { purpose: 'again' });
+      researcher.guard.startDelegated(wireOf(given), { from: AGENTS, purpose: 'again' });
     expect(await rejection(start(delegation))).to.include({ step: 'offer' });
     expect(await rejection(theirs.renewGrant(wireOf(other)))).to.include({ step: '4b2' });
     const prove = (): string =>
@@ -328,7 +338,10 @@ describe('attack: delegation, over mutual TLS', () => {
     const tainted = await orchestrator.guard.startTask(taskOf(MAY, { labels: secret }));
     const offer = researcher.guard.offer();
     const given = await tainted.delegate({ to: RESEARCHER, offer, tools: MAY, maxDepth: 1 });
-    const work = await researcher.guard.startDelegated(wireOf(given), { purpose: 'write' });
+    const work = await researcher.guard.startDelegated(wireOf(given), {
+      from: AGENTS,
+      purpose: 'write',
+    });
     expect(work.labels).to.deep.equal(secret);
     const { aat_chain: long } = wireOf(given);
     const child = deriveGrant({

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { ANY_SPIFFE_ID } from 'agent-spiffe';
 import {
   auditLog,
   callService,
@@ -89,6 +90,7 @@ export async function writeChainedLogs(home: string): Promise<ChainedLogs> {
     tools: { send: { to: exact('ann@acme.example'), body: wildcard() } },
   });
   const theirs = await researcher.guard.startDelegated(JSON.parse(JSON.stringify(delegation)), {
+    from: ANY_SPIFFE_ID,
     purpose: 'write to ann',
   });
   const letter = { to: 'ann@acme.example', body: 'hello' };

@@ -1,7 +1,9 @@
+import { type PeerRule, parsePeerRule } from '../../identity/peer-rule.js';
 import { quote } from '../../internal/quote.js';
 import { ArgumentRules } from '../constraint/arguments.js';
 import { checkLabels, joinLabels } from '../flow/labels.js';
 import { checkNarrower } from '../grant/capabilities.js';
+import { demand } from '../grant/grant-error.js';
 import { checkMembers, optionError } from '../options.js';
 import type { TaskOptions } from '../task-options.js';
 import type { HeldGrant } from './held-grant.js';
@@ -11,6 +13,11 @@ import { capabilitiesOf } from './portable.js';
 /** What a task is for that another process has delegated. */
 export interface DelegatedTaskOptions
   extends Omit<TaskOptions, 'tools' | 'budget' | 'ttlMs' | 'credential'> {
+  /**
+   * Who may have given it: whoever signed its last token. On a server that is the caller who handed it in, say
+   * `peerOf(req).id`. There is no default.
+   */
+  readonly from: PeerRule;
   /** No more than the grant allows. Default: all tools of the grant that the guard has. */
   readonly tools?: TaskOptions['tools'];
   /** Default: the calls that the grant allows, where it says how many. */
@@ -20,6 +27,7 @@ export interface DelegatedTaskOptions
 }
 
 const MEMBERS = [
+  'from',
   'purpose',
   'tools',
   'budget',
@@ -41,7 +49,8 @@ export function delegatedTask(
 ): TaskOptions {
   const what = 'the options of a delegated task';
   checkMembers(what, options, MEMBERS);
-  const { tools, budget, ttlMs = A_GRANTS_LIFE_MS, labels = {}, ...rest } = options;
+  const { from, tools, budget, ttlMs = A_GRANTS_LIFE_MS, labels = {}, ...rest } = options;
+  demand(parsePeerRule(from)(leaf.by), 'from', `it was given by ${leaf.by}`);
   const granted: TaskOptions['tools'] = Object.fromEntries(
     leaf.tools
       .filter((name) => offered.has(name))

@@ -1,4 +1,5 @@
 import { carriedPeer, NOBODY } from '../../identity/peer.js';
+import { type PeerRule, parsePeerRule } from '../../identity/peer-rule.js';
 import type { SpiffeId } from '../../identity/spiffe-id.js';
 import type { JsonRecord } from '../../internal/json.js';
 import { peekString } from '../../internal/strict-json.js';
@@ -9,6 +10,8 @@ import { type Confidentiality, checkLabels, joinLabels, type Labels } from '../f
 import { demand, GrantError } from '../grant/grant-error.js';
 import { GrantUsage } from '../grant/grant-usage.js';
 import { splitJws } from '../grant/jws.js';
+import { readChain } from '../grant/known-chains.js';
+import { DEFAULT_LIMITS } from '../grant/limits.js';
 import type { GrantLink } from '../grant/link.js';
 import {
   GRANT_HEADER,
@@ -29,6 +32,8 @@ export interface AcceptOptions {
   readonly tool: string;
   /** Its arguments, as they were written. */
   readonly argsJson: string;
+  /** Whose grants are taken: who may have signed the root. Default: anyone for whom the guard knows what is revoked. */
+  readonly issuers?: PeerRule;
   /** What was shown for it, in JSON, where it did not come in the headers: a member of the body, or of `_meta`. */
   readonly grant?: unknown;
   /**
@@ -60,6 +65,7 @@ export interface GrantCarrier {
 const MEMBERS = [
   'tool',
   'argsJson',
+  'issuers',
   'grant',
   'tools',
   'budget',
@@ -107,23 +113,29 @@ export class GrantReceiver {
   #verify(
     presentation: GrantPresentation,
     caller: SpiffeId | undefined,
-    { tool, argsJson, tools = {} }: AcceptOptions,
+    { tool, argsJson, tools = {}, issuers }: AcceptOptions,
   ): VerifiedGrant {
     const { agent, identity, clock } = this.#guard;
     demand(caller !== undefined, 'peer', 'mutual TLS has shown nobody');
+    const now = new Date(clock.now());
+    const { bundles } = identity.x509;
+    if (issuers !== undefined) {
+      const { id } = readChain(presentation, bundles, now, DEFAULT_LIMITS).issuer;
+      demand(parsePeerRule(issuers)(id), 'issuer', `its root was signed by ${id}`);
+    }
     const here = Object.hasOwn(tools, tool) ? tools[tool] : undefined;
     const rules = here && ArgumentRules.parse(tool, here);
     return verifyGrant(presentation, {
       tool,
       argsJson,
-      bundles: identity.x509.bundles,
+      bundles,
       peer: caller,
       audience: agent,
       replay: this.#replay,
       usage: this.#usage,
       ...(rules && { problem: (args) => rules.problem(args) }),
       isRevoked: (_, link) => this.#status(link),
-      now: new Date(clock.now()),
+      now,
     });
   }
 

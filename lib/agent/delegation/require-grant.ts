@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Http2ServerRequest } from 'node:http2';
 import { SpiffeError } from '../../errors.js';
+import { parsePeerRule } from '../../identity/peer-rule.js';
 import { checkLogger, type Logger, SILENT } from '../../log.js';
 import { GrantError } from '../grant/grant-error.js';
 import type { Guard } from '../guard.js';
@@ -60,13 +61,14 @@ const FORBIDDEN: ReadonlySet<string> = new Set([
  * and proof in the headers `spiffe-grant` and `spiffe-grant-proof`. It reads the body, so put it before what does. A
  * refusal is 401 when what was shown does not hold, 403 when it holds and does not allow the call, with the step in JSON.
  *
- * @throws SpiffeError `ERR_SPIFFE_OPTION_INVALID`
+ * @throws SpiffeError `ERR_SPIFFE_OPTION_INVALID`, `ERR_SPIFFE_PEER_RULE_INVALID`
  */
 export function requireGrant(guard: Guard, options: RequireGrantOptions): GrantMiddleware {
   const { maxBytes = MAX_BYTES, logger: given = SILENT, ...accept } = options;
   const what = 'the options of requireGrant';
   checkMembers(what, accept, [
     'tool',
+    'issuers',
     'tools',
     'budget',
     'purpose',
@@ -77,6 +79,7 @@ export function requireGrant(guard: Guard, options: RequireGrantOptions): GrantM
   ]);
   checkText(`${what}: tool`, accept.tool);
   checkCount(`${what}: maxBytes`, maxBytes, 1);
+  if (accept.issuers !== undefined) parsePeerRule(accept.issuers);
   const logger = checkLogger(given);
   return (request, response, next) => {
     void (async () => {

@@ -8,7 +8,8 @@ import { quote } from '../../internal/quote.js';
 export class GrantError extends SpiffeError {
   /**
    * Where it failed; stable across releases. A step of section 8 of the draft, such as `4q`, or one of our profile, as
-   * docs/grant.md lists them: `presentation`, `issuer`, `sub`, `task`, `labels`, `budget`, `peer`, `revoked`, `receiver`, `offer`.
+   * docs/grant.md lists them: `presentation`, `issuer`, `sub`, `task`, `labels`, `budget`, `peer`, `revoked`, `receiver`; and `offer`,
+   * `from` of `guard.startDelegated`.
    */
   readonly step: string;
 

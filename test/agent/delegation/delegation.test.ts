@@ -13,6 +13,7 @@ import { expect } from 'chai';
 import { rejection, taskOf } from '../support.js';
 import { type Letter, type MailService, mailService } from './mail-service.js';
 import {
+  AGENTS,
   DelegationWorld,
   MAILER,
   ORCHESTRATOR,
@@ -81,7 +82,10 @@ describe('delegation', () => {
       budget: { calls: 2 },
     });
     const wire: unknown = JSON.parse(JSON.stringify(delegation));
-    const theirs = await researcher.guard.startDelegated(wire, { purpose: 'write to ann' });
+    const theirs = await researcher.guard.startDelegated(wire, {
+      from: AGENTS,
+      purpose: 'write to ann',
+    });
     expect(theirs.grantIds).to.deep.equal(delegation.ids);
     await theirs.run(async () => {
       expect(await send({ to: 'ann@acme.example', body: 'hello' })).to.equal('sent');
@@ -170,7 +174,10 @@ describe('delegation', () => {
       tools: { secret: allArguments() },
     });
     const wire: unknown = JSON.parse(JSON.stringify(delegation));
-    const delegated = await researcher.guard.startDelegated(wire, { purpose: 'look' });
+    const delegated = await researcher.guard.startDelegated(wire, {
+      from: AGENTS,
+      purpose: 'look',
+    });
     expect(delegated.labels).to.deep.equal({ confidentiality: 'public', integrity: 'untrusted' });
     await task.run(() => ask({}));
     expect(task.labels.confidentiality).to.equal('internal');

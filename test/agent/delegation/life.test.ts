@@ -1,10 +1,18 @@
-import { callService, type Delegation, exact, type Task, wildcard } from 'agent-spiffe/agent';
+import {
+  callService,
+  type DelegatedTaskOptions,
+  type Delegation,
+  exact,
+  type Task,
+  wildcard,
+} from 'agent-spiffe/agent';
 import { FakeClock } from 'agent-spiffe/testing';
 import { expect } from 'chai';
 import { until } from '../../support/until.js';
 import { rejection, taskOf } from '../support.js';
 import { type Letter, type MailService, mailService } from './mail-service.js';
 import {
+  AGENTS,
   DelegationWorld,
   MAILER,
   ORCHESTRATOR,
@@ -57,6 +65,7 @@ describe('the life of a delegation', () => {
     const whole = Math.floor(task.expiresAt.getTime() / 1000) * 1000;
     expect(delegation.expiresAt.getTime()).to.equal(whole);
     const theirs = await researcher.guard.startDelegated(wireOf(delegation), {
+      from: AGENTS,
       purpose: 'write',
       ttlMs: 600_000,
     });
@@ -72,7 +81,10 @@ describe('the life of a delegation', () => {
     const task = await orchestrator.guard.startTask(taskOf(MAY, { ttlMs: twoHours }));
     const delegation = await delegate(task, researcher);
     expect(delegation.expiresAt.getTime()).to.equal(svid.notAfter.getTime());
-    const theirs = await researcher.guard.startDelegated(wireOf(delegation), { purpose: 'write' });
+    const theirs = await researcher.guard.startDelegated(wireOf(delegation), {
+      from: AGENTS,
+      purpose: 'write',
+    });
     expect(theirs.expiresAt.getTime()).to.equal(svid.notAfter.getTime());
     const [root] = delegation.ids;
 
@@ -99,7 +111,10 @@ describe('the life of a delegation', () => {
     const first = await delegate(one, researcher);
     const offer = researcher.guard.offer();
     const second = await two.delegate({ to: RESEARCHER, offer, tools: MAY });
-    const theirs = await researcher.guard.startDelegated(wireOf(first), { purpose: 'write' });
+    const theirs = await researcher.guard.startDelegated(wireOf(first), {
+      from: AGENTS,
+      purpose: 'write',
+    });
     expect(await rejection(theirs.renewGrant(wireOf(second)))).to.include({ step: '4b2' });
     const key = theirs.key.publicJwk;
     const other = await two.delegate({
@@ -120,10 +135,16 @@ describe('the life of a delegation', () => {
     researcher.guard.tool('send', SEND, () => 'not here');
     const task = await orchestrator.guard.startTask(taskOf(MAY));
     const first = await delegate(task, researcher, { maxDepth: 1, budget: { calls: 5 } });
-    const middle = await researcher.guard.startDelegated(wireOf(first), { purpose: 'pass on' });
+    const middle = await researcher.guard.startDelegated(wireOf(first), {
+      from: AGENTS,
+      purpose: 'pass on',
+    });
     const second = await delegate(middle, stranger, { budget: { calls: 1 } });
     expect(second.ids).to.deep.equal([...first.ids, second.ids[2]]);
-    const last = await stranger.guard.startDelegated(wireOf(second), { purpose: 'write' });
+    const last = await stranger.guard.startDelegated(wireOf(second), {
+      from: AGENTS,
+      purpose: 'write',
+    });
     expect(last.callsLeft).to.equal(1);
     expect(await last.run(() => send(LETTER))).to.equal('sent');
     expect(mailer.log.of('grant.accept')[0]?.grant).to.deep.include({
@@ -140,8 +161,14 @@ describe('the life of a delegation', () => {
     const task = await orchestrator.guard.startTask(taskOf(MAY, { budget: { calls: 2 } }));
     const one = await delegate(task, researcher);
     const two = await delegate(task, stranger);
-    const first = await researcher.guard.startDelegated(wireOf(one), { purpose: 'write' });
-    const second = await stranger.guard.startDelegated(wireOf(two), { purpose: 'write' });
+    const first = await researcher.guard.startDelegated(wireOf(one), {
+      from: AGENTS,
+      purpose: 'write',
+    });
+    const second = await stranger.guard.startDelegated(wireOf(two), {
+      from: AGENTS,
+      purpose: 'write',
+    });
     expect(await first.run(() => send({ ...LETTER, body: 'one' }))).to.equal('sent');
     expect(await second.run(() => sendToo({ ...LETTER, body: 'two' }))).to.equal('sent');
     const third = first.run(() => send({ ...LETTER, body: 'three' }));
@@ -155,12 +182,29 @@ describe('the life of a delegation', () => {
     const late = await delegate(task, researcher);
     clock.advance(60_000);
     const start = (given: Delegation): Promise<Task> =>
-      researcher.guard.startDelegated(wireOf(given), { purpose: 'write' });
+      researcher.guard.startDelegated(wireOf(given), { from: AGENTS, purpose: 'write' });
     expect(await rejection(start(late))).to.include({ step: 'offer' });
     const inTime = await delegate(task, researcher);
     clock.advance(59_999);
     await start(inTime);
     expect(await rejection(start(inTime))).to.include({ step: 'offer' });
+  });
+
+  it('is taken from whoever may give it, and from no one else', async () => {
+    researcher.guard.tool('send', SEND, () => 'not here');
+    const stranger = await world.party(STRANGER, { clock });
+    stranger.guard.tool('send', SEND, () => 'not here');
+    const start = async (by: Party, from: DelegatedTaskOptions['from']): Promise<Task> => {
+      const task = await by.guard.startTask(taskOf(MAY));
+      const wire = wireOf(await delegate(task, researcher));
+      return await researcher.guard.startDelegated(wire, { from, purpose: 'write' });
+    };
+    expect(await rejection(start(stranger, ORCHESTRATOR))).to.include({ step: 'from' });
+    expect(await rejection(start(stranger, undefined as never))).to.include({
+      code: 'ERR_SPIFFE_PEER_RULE_INVALID',
+    });
+    await start(orchestrator, ORCHESTRATOR);
+    await start(stranger, AGENTS);
   });
 
   it('gives a task no tool that it does not hold, and fewer where its owner says so', async () => {
@@ -169,6 +213,7 @@ describe('the life of a delegation', () => {
     const task = await orchestrator.guard.startTask(taskOf(MAY));
     const start = async (tools: object): Promise<Task> =>
       researcher.guard.startDelegated(wireOf(await delegate(task, researcher)), {
+        from: AGENTS,
         purpose: 'write',
         tools: tools as typeof MAY,
       });

@@ -120,6 +120,17 @@ describe('requireGrant', () => {
     expect(error).to.include({ step: 'receiver' });
   });
 
+  it('takes the grants of those who may issue them for its tool alone', async () => {
+    const { call } = await serve((_, response) => response.end('ok'), { issuers: RESEARCHER });
+    expect(await rejection('ERR_SPIFFE_GRANT_INVALID', call())).to.include({ step: 'issuer' });
+    expect(service.log.of('grant.refuse')[0]?.reason).to.include(ORCHESTRATOR);
+    caller = await world.party(ORCHESTRATOR);
+    const { call: again } = await serve((_, response) => response.end('ok'), {
+      issuers: [RESEARCHER, ORCHESTRATOR],
+    });
+    expect(await again()).to.equal('200 ok');
+  });
+
   it('lets nothing through that cannot be put on record', async () => {
     const { call } = await serve((_, response) => response.end('ok'));
     service.log.before = () => {
@@ -138,6 +149,9 @@ describe('requireGrant', () => {
       expect(() => requireGrant(service.guard, options as never))
         .to.throw()
         .with.property('code', 'ERR_SPIFFE_OPTION_INVALID');
+    expect(() => requireGrant(service.guard, { tool: 'send', issuers: [] }))
+      .to.throw()
+      .with.property('code', 'ERR_SPIFFE_PEER_RULE_INVALID');
     expect(() => grantedCall({}))
       .to.throw()
       .with.property('code', 'ERR_SPIFFE_NO_TASK');

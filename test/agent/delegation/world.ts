@@ -20,6 +20,9 @@ export const RESEARCHER = 'spiffe://example.org/agents/researcher';
 export const MAILER = 'spiffe://example.org/agents/mailer';
 export const STRANGER = 'spiffe://example.org/agents/stranger';
 
+/** Whoever may give grants, where a test is about something else. */
+export const AGENTS = 'spiffe://example.org/agents/*';
+
 export const SEND = {
   effect: 'egress',
   sink: { clearance: 'internal' },

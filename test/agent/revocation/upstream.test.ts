@@ -1,3 +1,4 @@
+import { ANY_SPIFFE_ID } from 'agent-spiffe';
 import {
   type CallContext,
   createGuard,
@@ -54,7 +55,7 @@ describe('a task that works by the grant of another', () => {
     const offer = guard.offer();
     const delegation: Delegation = await task.delegate({ to: RESEARCHER, offer, tools: MAY });
     const wire: unknown = JSON.parse(JSON.stringify(delegation));
-    return await guard.startDelegated(wire, { purpose: 'write' });
+    return await guard.startDelegated(wire, { from: ANY_SPIFFE_ID, purpose: 'write' });
   }
 
   it('ends, and what runs in it is aborted, when its process learns that the grant was revoked', async () => {
@@ -89,7 +90,7 @@ describe('a task that works by the grant of another', () => {
     await task.end();
     await researcher.lists?.refresh();
     const begin = (wire: unknown): Promise<Task> =>
-      researcher.guard.startDelegated(wire, { purpose: 'write' });
+      researcher.guard.startDelegated(wire, { from: ANY_SPIFFE_ID, purpose: 'write' });
     expect(await rejection(begin(wires[0]))).to.include({ code: 'ERR_SPIFFE_TASK_ENDED' });
     expect((await begin(wires[1])).state).to.equal('open');
   });
