@@ -16,6 +16,7 @@ import { guardMcpClient } from 'agent-spiffe/mcp';
 import { expect } from 'chai';
 import type { JsonRecord } from '#lib/internal/json.js';
 import { MemoryLog, taskOf } from '../../agent/support.js';
+import { rejection } from '../../support/rejection.js';
 import {
   CLERK,
   CRM,
@@ -141,5 +142,41 @@ describe('grants over MCP', () => {
     ).to.deep.equal({ reason: 'grant', step: 'receiver' });
     expect(done).to.deep.equal([]);
     expect(served.log.of('grant.refuse')[0]).to.include({ step: 'receiver', tool: 'rename' });
+  });
+
+  it('a body that two parsers read in two ways is refused whole', async () => {
+    const fetch = await world.fetch(RESEARCHER, served.url);
+    const post = async (args: string): Promise<number> => {
+      const params = `{"name":"rename","arguments":${args}}`;
+      const { status } = await fetch(served.url, {
+        method: 'POST',
+        headers: {
+          'content-type': 'application/json',
+          accept: 'application/json, text/event-stream',
+        },
+        body: `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":${params}}`,
+      });
+      return status;
+    };
+    expect(await post('{"id":"7","id":"8"}')).to.equal(400);
+    expect(await post('{"id":9007199254740993}')).to.equal(400);
+    expect(await post('{"id":"7"}')).to.equal(200);
+    expect(done).to.deep.equal([]);
+  });
+
+  it('a client makes no guarded tool under a name that the server does not have for it', async () => {
+    const other = new Client({ name: 'other', version: '1.0.0' }, MODERN);
+    const { guard } = await world.guard(RESEARCHER);
+    const fetch = await world.fetch(RESEARCHER, served.url);
+    const wrap = (grants: boolean): Promise<unknown> =>
+      guardMcpClient(guard, other, {
+        url: served.url,
+        fetch,
+        tools: { renamed: { ...RENAME, remoteName: 'rename' } },
+        grants,
+      });
+    await rejection('ERR_SPIFFE_OPTION_INVALID', wrap(true));
+    await wrap(false);
+    await other.close();
   });
 });
