@@ -71,11 +71,14 @@ export function takeAnswer(
   context.taint(labelsFromHeader(response.headers.get('spiffe-labels')) ?? delegation.worst);
 }
 
+const STEP = /^[0-9a-z]{1,32}$/;
+
 async function refusal(url: string, response: BoundResponse): Promise<GrantError> {
   const told: unknown = await response.json().catch(() => undefined);
   const step = isJsonObject(told) ? member(told, 'step') : undefined;
   const why = `the service at ${quote(url)} answers ${response.status}`;
-  return new GrantError(typeof step === 'string' && step.length <= 32 ? step : 'refused', why);
+  // It stands in messages, and is of the service's choice.
+  return new GrantError(typeof step === 'string' && STEP.test(step) ? step : 'refused', why);
 }
 
 /** The one SPIFFE ID that a URL is bound to. @throws SpiffeError `ERR_SPIFFE_OPTION_INVALID` where it is not one. */

@@ -1,8 +1,8 @@
-import type { SpiffeId } from '../../identity/spiffe-id.js';
+import { SpiffeId } from '../../identity/spiffe-id.js';
 import { checkDuration } from '../../internal/options.js';
 import { type ArgumentConstraints, ArgumentRules } from '../constraint/arguments.js';
 import type { GrantBudget } from '../grant/profile.js';
-import { checkCount, checkMembers, optionError } from '../options.js';
+import { checkCount, checkMembers, checkText, optionError } from '../options.js';
 import type { TaskPublicJwk } from '../task-key.js';
 import { type GrantOffer, parseHolder, parseOffer } from './offer.js';
 import type { ArgumentJson } from './portable.js';
@@ -53,6 +53,7 @@ export function parseDelegate(options: DelegateOptions): DelegatePlan {
   const { calls, callsPerTool = {} } = budget;
   if (calls !== undefined) checkCount(`${what}: calls`, calls, 0);
   for (const [name, most] of Object.entries(callsPerTool)) checkCount(`${what}: ${name}`, most, 0);
+  if (audience !== undefined) checkAudience(`${what}: audience`, audience);
   return {
     to,
     key: parseOffer(`${what}: offer`, options.offer, to),
@@ -67,4 +68,11 @@ export function parseDelegate(options: DelegateOptions): DelegatePlan {
     maxDepth: checkCount(`${what}: maxDepth`, maxDepth, 0),
     audience,
   };
+}
+
+/** What names nobody would kill the grant, and all below it. */
+function checkAudience(what: string, audience: string | readonly string[]): void {
+  const names: unknown = typeof audience === 'string' ? [audience] : audience;
+  if (!Array.isArray(names) || names.length === 0) throw optionError(what, 'it names no service');
+  for (const name of names) SpiffeId.parse(checkText(what, name as string));
 }
