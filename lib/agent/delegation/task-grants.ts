@@ -59,6 +59,7 @@ export class TaskGrants {
     const task = this.#task;
     const plan = parseDelegate(options);
     const deadline = this.#deadline(plan.ttlMs);
+    this.#checkBudget(plan);
     const make = (): Promise<HeldGrant> => task.within(() => this.#derive(plan, deadline));
     const worst = Object.keys(plan.tools)
       .map((tool) => task.returnsOf(tool))
@@ -226,15 +227,29 @@ export class TaskGrants {
     return end;
   }
 
-  #budget({ budget, tools }: DelegatePlan): GrantBudget & { readonly calls: number } {
+  /** @throws GrantError when it is more than the task has left. */
+  #checkBudget({ budget, tools }: DelegatePlan): void {
     const left = this.#left(Object.keys(tools));
     const { calls = left.calls, callsPerTool = {} } = budget;
     demand(calls <= left.calls, 'budget', `the task has ${left.calls} calls left itself`);
     for (const [name, most] of Object.entries(callsPerTool)) {
-      const own = left.callsPerTool[name] ?? left.calls;
+      const own = new Map(Object.entries(left.callsPerTool)).get(name) ?? left.calls;
       demand(most <= own, 'budget', `the task has ${own} calls of ${quote(name)} left itself`);
     }
-    return { calls, callsPerTool: { ...left.callsPerTool, ...callsPerTool } };
+  }
+
+  /** As much of it as the task has left by now: when it is made anew, that may have become less. */
+  #budget({ budget, tools }: DelegatePlan): GrantBudget & { readonly calls: number } {
+    const left = this.#left(Object.keys(tools));
+    const { calls = left.calls, callsPerTool = {} } = budget;
+    const own = new Map(Object.entries(left.callsPerTool));
+    const asked = Object.entries(callsPerTool).map(
+      ([name, most]) => [name, Math.min(most, own.get(name) ?? left.calls)] as const,
+    );
+    return {
+      calls: Math.min(calls, left.calls),
+      callsPerTool: { ...left.callsPerTool, ...Object.fromEntries(asked) },
+    };
   }
 
   /** All that the task ever had: the calls that it shows its root for have been taken from what is left. */

@@ -10,20 +10,20 @@ export interface GrantUsageOptions {
 
 /** A token with a budget, as it is counted. @internal */
 export interface Counted {
-  /** Of its signing input. */
-  readonly hash: string;
+  /** Who gave it to which key: a token that is made anew is counted on. */
+  readonly name: string;
   readonly exp: number;
   readonly budget: GrantBudget;
 }
 
 interface Count {
-  readonly exp: number;
+  exp: number;
   calls: number;
   readonly perTool: Map<string, number>;
 }
 
 /**
- * How often each token with a budget was used here, by its holder and by all below it; counted until it expires. When
+ * How often what has a budget was used here, by its holder and by all below it; counted until it expires. When
  * there is no room for another, its calls are refused. It is of one process: what others let pass is not known here.
  */
 export class GrantUsage {
@@ -48,12 +48,12 @@ export class GrantUsage {
    * @internal
    */
   take(tokens: readonly Counted[], tool: string, now: number): string | undefined {
-    const fresh = tokens.filter(({ hash }) => !this.#counts.has(hash)).length;
-    if (this.#counts.size + fresh > this.#most) this.#sweep(now);
-    if (this.#counts.size + fresh > this.#most)
+    const fresh = new Set(tokens.map(({ name }) => name).filter((name) => !this.#counts.has(name)));
+    if (this.#counts.size + fresh.size > this.#most) this.#sweep(now);
+    if (this.#counts.size + fresh.size > this.#most)
       return 'there is no room to count the calls of its chain';
-    for (const { hash, budget } of tokens) {
-      const count = this.#counts.get(hash);
+    for (const { name, budget } of tokens) {
+      const count = this.#counts.get(name);
       const { calls = Number.POSITIVE_INFINITY } = budget;
       if ((count?.calls ?? 0) >= calls)
         return `all ${calls} calls of a token in its chain are used`;
@@ -61,18 +61,19 @@ export class GrantUsage {
       if (most !== undefined && (count?.perTool.get(tool) ?? 0) >= most)
         return `all ${most} calls of ${quote(tool)} of a token in its chain are used`;
     }
-    for (const { hash, exp, budget } of tokens) {
-      const count = this.#counts.get(hash) ?? { exp, calls: 0, perTool: new Map<string, number>() };
-      this.#counts.set(hash, count);
+    // Who passes on to itself may have one name twice.
+    for (const [name, exp] of new Map(tokens.map((token) => [token.name, token.exp]))) {
+      const count = this.#counts.get(name) ?? { exp, calls: 0, perTool: new Map<string, number>() };
+      this.#counts.set(name, count);
+      count.exp = Math.max(count.exp, exp);
       count.calls += 1;
-      if (toolBudget(budget, tool) !== undefined)
-        count.perTool.set(tool, (count.perTool.get(tool) ?? 0) + 1);
+      count.perTool.set(tool, (count.perTool.get(tool) ?? 0) + 1);
     }
     return undefined;
   }
 
   #sweep(now: number): void {
-    for (const [hash, { exp }] of this.#counts) if (exp <= now) this.#counts.delete(hash);
+    for (const [name, { exp }] of this.#counts) if (exp <= now) this.#counts.delete(name);
   }
 }
 

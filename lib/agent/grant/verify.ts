@@ -102,7 +102,7 @@ export function verifyGrant(
   const until = proof.iat + limits.proofWindow;
   const by7i = replay.problem(used, peer.toString(), until, now);
   demand(by7i === undefined, '7i', by7i ?? '');
-  spend(links, options, now);
+  spend(links, issuer.id, options, now);
   replay.record(used, peer.toString(), until);
   return Object.freeze({
     chain: links,
@@ -118,12 +118,15 @@ export function verifyGrant(
 
 function spend(
   links: readonly GrantLink[],
+  issuer: SpiffeId,
   { usage, tool }: VerifyGrantOptions,
   now: number,
 ): void {
-  const counted = links.flatMap(({ hash, expiresAt, budget }) =>
-    budget === undefined ? [] : [{ hash, exp: secondsOf(expiresAt), budget }],
-  );
+  // Whoever renews a token, after a rotation of its SVID say, does not give the budget a second time.
+  const counted = links.flatMap(({ thumbprint, expiresAt, budget }, at) => {
+    const name = `${links[at - 1]?.thumbprint ?? issuer} ${thumbprint}`;
+    return budget === undefined ? [] : [{ name, exp: secondsOf(expiresAt), budget }];
+  });
   if (counted.length === 0) return;
   const problem =
     usage === undefined ? 'its budget cannot be counted here' : usage.take(counted, tool, now);

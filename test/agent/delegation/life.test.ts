@@ -39,6 +39,7 @@ describe('the life of a delegation', () => {
   let researcher: Party;
   let mailer: Party;
   let mail: MailService;
+  let sendHere: (letter: Letter) => Promise<string>;
 
   beforeEach(async () => {
     world = await DelegationWorld.open();
@@ -47,7 +48,7 @@ describe('the life of a delegation', () => {
     researcher = await world.party(RESEARCHER, { clock });
     mailer = await world.party(MAILER, { clock });
     mail = await mailService(world, mailer);
-    orchestrator.guard.tool('send', SEND, () => 'not here');
+    sendHere = orchestrator.guard.tool('send', SEND, ({ to }: Letter) => `not sent to ${to}`);
   });
 
   afterEach(() => world[Symbol.asyncDispose]());
@@ -174,6 +175,49 @@ describe('the life of a delegation', () => {
     const third = first.run(() => send({ ...LETTER, body: 'three' }));
     expect(await rejection(third)).to.include({ step: 'budget' });
     expect(mail.sent).to.have.lengthOf(2);
+  });
+
+  it('is not spent a second time when it is made anew after a rotation', async () => {
+    const send = remote(researcher);
+    const task = await orchestrator.guard.startTask(taskOf(MAY, { budget: { calls: 2 } }));
+    for (const spent of [0, 1, 2]) {
+      const theirs = await researcher.guard.startDelegated(
+        wireOf(await delegate(task, researcher)),
+        { from: AGENTS, purpose: 'write' },
+      );
+      const sent = theirs.run(() => send(LETTER));
+      if (spent < 2) expect(await sent).to.equal('sent');
+      else expect(await rejection(sent)).to.include({ step: 'budget' });
+      const svid = orchestrator.me.x509.svid();
+      world.api.rotateSvids();
+      await until(() => orchestrator.me.x509.svid() !== svid);
+    }
+    expect(orchestrator.log.of('grant.issue')).to.have.lengthOf(3);
+    expect(mail.sent).to.have.lengthOf(2);
+  });
+
+  it('is renewed with what its giver has left by then', async () => {
+    const task = await orchestrator.guard.startTask(taskOf(MAY, { budget: { calls: 3 } }));
+    const budget = { calls: 3, callsPerTool: { send: 3 } };
+    const delegation = await delegate(task, researcher, { budget });
+    await task.run(() => sendHere(LETTER));
+    await delegation.renew();
+    researcher.guard.tool('send', SEND, () => 'sent');
+    const theirs = await researcher.guard.startDelegated(wireOf(delegation), {
+      from: AGENTS,
+      purpose: 'write',
+    });
+    expect(theirs.callsLeft).to.equal(2);
+    expect(await rejection(delegate(task, researcher, { budget }))).to.include({ step: 'budget' });
+  });
+
+  it('is for services that are named, or for any', async () => {
+    const task = await orchestrator.guard.startTask(taskOf(MAY));
+    for (const audience of ['', [], 5, [MAILER, ''], 'mailer', null])
+      expect(await rejection(delegate(task, researcher, { audience })), String(audience))
+        .to.have.property('code')
+        .that.is.oneOf(['ERR_SPIFFE_OPTION_INVALID', 'ERR_SPIFFE_ID_INVALID']);
+    await delegate(task, researcher, { audience: [MAILER] });
   });
 
   it('is taken up within a minute, once', async () => {

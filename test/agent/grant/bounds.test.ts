@@ -3,6 +3,7 @@ import { expect } from 'chai';
 import { GrantUsage } from '#lib/agent/grant/grant-usage.js';
 import { parseLimits } from '#lib/agent/grant/limits.js';
 import { ReplayCache } from '#lib/agent/grant/replay-cache.js';
+import type { TaskKey } from '#lib/agent/task-key.js';
 import { expectStep, GrantWorld, later } from '../../support/grants.js';
 
 const refused = (make: () => unknown): void => {
@@ -76,14 +77,25 @@ describe('what bounds a verifier of grants', () => {
   it('let the counts of tokens that have expired make room', () => {
     const world = new GrantWorld();
     const usage = new GrantUsage({ most: 1 });
-    const counted = (ms: number): string =>
-      world.root({ budget: { calls: 5 }, now: later(ms), expiresAt: later(ms + 60_000) });
-    const [first, second] = [counted(0), counted(50_000)];
-    world.verify(world.present([first]), { usage });
-    const now = later(50_000);
-    expectStep('budget', () => world.verify(world.present([second], { now }), { usage, now }));
-    const over = later(60_000);
-    world.verify(world.present([second], { now: over }), { usage, now: over });
+    const counted = (ms: number, key: TaskKey): string =>
+      world.root({
+        holder: key.publicJwk,
+        budget: { calls: 5 },
+        now: later(ms),
+        expiresAt: later(ms + 60_000),
+      });
+    const [key, other] = world.keys;
+    const show = (ms: number, token: string, signer: TaskKey): void => {
+      const now = later(ms);
+      world.verify(world.present([token], { now, signer }), { usage, now });
+    };
+    const second = counted(50_000, other);
+    show(0, counted(0, key), key);
+    expectStep('budget', () => show(50_000, second, other));
+    // What is made anew is counted for as long as it lives itself.
+    show(50_000, counted(10_000, key), key);
+    expectStep('budget', () => show(60_000, second, other));
+    show(70_000, second, other);
     expect(usage.size).to.equal(1);
   });
 

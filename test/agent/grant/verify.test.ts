@@ -279,11 +279,46 @@ describe('a grant', () => {
       const presentation = world.present([root]);
       world.verify(presentation);
       const full = new GrantUsage({ most: 1 });
-      const other = world.root({ budget: { calls: 1 } });
+      const other = world.root({ budget: { calls: 2 } });
       world.verify(world.present([other]), { usage: full });
-      const again = world.present([world.root({ budget: { calls: 1 } })]);
+      const again = world.present([other, world.child(other, { budget: { calls: 1 } })]);
       expectStep('budget', () => world.verify(again, { usage: full }));
-      world.verify(again);
+      world.verify(again, { usage: new GrantUsage() });
+    });
+
+    it('is not given a second time by a token that is made anew', () => {
+      const rotated = world.ca.issue(ORCHESTRATOR);
+      const roots = [world.svid, rotated].map((svid) => world.root({ svid, budget: { calls: 2 } }));
+      const [before = '', after = ''] = roots;
+      const anew = { ...world.present([after]), issuer: rotated.certificates };
+      world.verify(world.present([before]));
+      world.verify(anew);
+      const again = { ...world.present([after]), issuer: rotated.certificates };
+      expectStep('budget', () => world.verify(again));
+      expectStep('budget', () => world.verify(world.present([before])));
+      const root = world.root({ holder: world.keys[2].publicJwk, budget: { calls: 3 } });
+      const child = (): string =>
+        world.child(root, { signer: world.keys[2], budget: { calls: 1 } });
+      world.verify(world.present([root, child()]));
+      expectStep('budget', () => world.verify(world.present([root, child()])));
+    });
+
+    it('of who passes on to itself is spent once by a call', () => {
+      const root = world.root({ budget: { calls: 2 } });
+      const own = (parent: string): string =>
+        world.child(parent, {
+          holder: world.keys[0].publicJwk,
+          holderId: ORCHESTRATOR,
+          budget: { calls: 2 },
+        });
+      const child = own(root);
+      const twice = [root, child, own(child)];
+      const show = (): void => {
+        world.verify(world.present(twice, { signer: world.keys[0] }), { peer: ORCHESTRATOR });
+      };
+      show();
+      show();
+      expectStep('budget', show);
     });
 
     it('is refused where nobody counts', () => {

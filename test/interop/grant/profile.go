@@ -113,15 +113,24 @@ func (r *receiver) judge(shown presentation, c call, peer string, isActive func(
 	jti, _ := checkProof(opened, leaf, args, c)
 	proof := leaf.holder.thumbprint + " " + jti
 	demand(!r.proofs[proof], "7i")
+	// Tokens that one signer gave to one key count as one.
+	counted := map[string]bool{}
+	signedBy := svid.URIs[0].String()
 	for i, t := range chain {
 		p := profiles[i]
-		demand(p.calls == nil || r.calls[t.hash] < *p.calls, "budget")
+		name := signedBy + " " + t.holder.thumbprint
+		signedBy = t.holder.thumbprint
+		if !p.budget {
+			continue
+		}
+		demand(p.calls == nil || r.calls[name] < *p.calls, "budget")
 		most, has := p.perTool[c.tool]
-		demand(!has || r.perTool[t.hash+" "+c.tool] < most, "budget")
+		demand(!has || r.perTool[name+" "+c.tool] < most, "budget")
+		counted[name] = true
 	}
 	r.proofs[proof] = true
-	for _, t := range chain {
-		r.calls[t.hash]++
-		r.perTool[t.hash+" "+c.tool]++
+	for name := range counted {
+		r.calls[name]++
+		r.perTool[name+" "+c.tool]++
 	}
 }

@@ -24,6 +24,13 @@ const labels = (confidentiality: Json, integrity: Json): JsonMap => ({
 const COUNTED = chain([budget({ calls: 2 })]);
 const SHARED = chain([budget({ calls: 2 }), budget({ calls: 1 })]);
 const ROOT_OF_SHARED = SHARED.slice(0, 1);
+/** The same anew, as after a rotation: by the same issuer, for the same key. */
+const COUNTED_ANEW = chain([{ set: { spiffe_budget: { calls: 2 }, jti: 'anew' } }]);
+const SHARED_ANEW = chain([
+  budget({ calls: 3 }),
+  { set: { spiffe_budget: { calls: 1 }, jti: 'child-anew' } },
+]);
+const SHARED_BEFORE = chain([budget({ calls: 3 }), budget({ calls: 1 })]);
 const COUNTED_TOOL = chain([budget({ calls_per_tool: { send: 1 } })]);
 
 /** What our profile adds. */
@@ -289,6 +296,31 @@ export const PROFILE: readonly Vector[] = [
     ['budget', call({ tokens: SHARED, ...jti('p-2') })],
     [null, call({ tokens: ROOT_OF_SHARED, ...jti('p-3') })],
     ['budget', call({ tokens: ROOT_OF_SHARED, ...jti('p-4') })],
+  ]),
+  several('budget-anew', 'a root that is made anew for the same key goes on counting', [
+    [null, call({ tokens: COUNTED, ...jti('p-1') })],
+    [null, call({ tokens: COUNTED_ANEW, ...jti('p-2') })],
+    ['budget', call({ tokens: COUNTED_ANEW, ...jti('p-3') })],
+    ['budget', call({ tokens: COUNTED, ...jti('p-4') })],
+  ]),
+  several('budget-child-anew', 'and so does a child that is', [
+    [null, call({ tokens: SHARED_BEFORE, ...jti('p-1') })],
+    ['budget', call({ tokens: SHARED_ANEW, ...jti('p-2') })],
+    [null, call({ tokens: SHARED_ANEW.slice(0, 1), ...jti('p-3') })],
+  ]),
+  several('budget-other-issuer', 'a root of another issuer for that key has a count of its own', [
+    [null, call({ tokens: chain([budget({ calls: 1 })]), ...jti('p-1') })],
+    [
+      null,
+      call({
+        tokens: chain(
+          [{ set: { spiffe_budget: { calls: 1 }, iss: AGENT('impostor') } }],
+          OTHER_ISSUER,
+        ),
+        issuer: OTHER_ISSUER,
+        ...jti('p-2'),
+      }),
+    ],
   ]),
   several('budget-tool', 'a budget of one tool', [
     [null, call({ tokens: COUNTED_TOOL, ...jti('p-1') })],
