@@ -1,4 +1,7 @@
+import { once } from 'node:events';
 import type { RequestListener } from 'node:http';
+import { createSecureServer, connect as http2Connect } from 'node:http2';
+import { text } from 'node:stream/consumers';
 import {
   callService,
   grantedCall,
@@ -7,7 +10,11 @@ import {
   type Task,
   wildcard,
 } from 'agent-spiffe/agent';
+import { protect } from 'agent-spiffe/http';
 import { expect } from 'chai';
+import { connect } from '#lib/tls/connect.js';
+import { parseRule } from '#lib/tls/rule.js';
+import { listen } from '../../support/listen.js';
 import { rejection } from '../../support/rejection.js';
 import { until } from '../../support/until.js';
 import { taskOf } from '../support.js';
@@ -190,5 +197,45 @@ describe('requireGrant', () => {
       const again = send({ body: 'hello' });
       expect(await rejection('ERR_SPIFFE_DENIED', again)).to.include({ reason: 'label' });
     });
+  });
+
+  it('takes calls by HTTP/2 as well, each stream a call of its own', async () => {
+    const show = caller.guard.tool('send', SEND, (_: object, context) =>
+      context.showGrant({ audience: MAILER }),
+    );
+    const gate = requireGrant(service.guard, { tool: 'send' });
+    const server = createSecureServer({}, (request, response) => {
+      gate(request, response, () => response.end(grantedCall(request).task.purpose));
+    });
+    protect(server, service.me, { allow: ORCHESTRATOR });
+    const socket = await connect(caller.me, {
+      host: '127.0.0.1',
+      port: await listen(server),
+      rule: parseRule(MAILER),
+      alpn: ['h2'],
+    });
+    const session = http2Connect('https://mail.internal', { createConnection: () => socket });
+    const post = async (headers: Record<string, string>, body: string): Promise<string> => {
+      const stream = session.request({ ':method': 'POST', ':path': '/', ...headers });
+      const answered = once(stream, 'response');
+      stream.end(body);
+      const [head] = (await answered) as [{ readonly ':status': number }];
+      return `${head[':status']} ${await text(stream)}`;
+    };
+    await caller.guard.task(MAY, async () => {
+      const grant = await show({ body: 'hello' });
+      const { argsJson } = grant;
+      expect(await post({}, argsJson)).to.equal(
+        '401 {"error":"grant_invalid","step":"presentation"}',
+      );
+      expect(await post(grant.headers(), '{"body":"bye"}')).to.equal(
+        '401 {"error":"grant_invalid","step":"7f"}',
+      );
+      expect(await post(grant.headers(), argsJson)).to.equal('200 serve send');
+    });
+    await until(() => service.guard.tasks.length === 0);
+    session.close();
+    server.close();
+    await once(server, 'close');
   });
 });
