@@ -7,8 +7,9 @@ import { obtainApproval } from './approval/obtain.js';
 import type { CallRef, DecisionRecord, EventBase } from './audit/events.js';
 import { current, type GuardCore, type Running } from './core.js';
 import { CallGrant, type ShowGrantOptions } from './delegation/call-grant.js';
+import { WORST } from './delegation/labels.js';
 import { DeniedError } from './denied.js';
-import type { Labels } from './flow/labels.js';
+import { checkLabels, type Labels, rankOf } from './flow/labels.js';
 import { Grounds } from './grounds.js';
 import { decide, type Verdict } from './policy/decide.js';
 import type { ApprovalObligation, DecisionRequest, Obligation } from './policy/request.js';
@@ -33,7 +34,10 @@ export interface CallContext {
    * `ERR_SPIFFE_OPTION_INVALID` where no token can carry the task's constraint on an argument that is no scalar.
    */
   showGrant(options: ShowGrantOptions): Promise<CallGrant>;
-  /** What the call brings has these labels, too: from now on the task has read such data. */
+  /**
+   * What the call brings has these labels, too: from now on the task has read such data. Where it is not cleared for that,
+   * the result of the call is withheld.
+   */
   taint(labels: Labels): void;
 }
 
@@ -81,6 +85,8 @@ class Call {
   #admitted: Admitted | undefined;
   #decision: DecisionRecord | undefined;
   #intended = false;
+  /** What it brought that the task is not cleared for. */
+  #above: Labels | undefined;
   /** How many of the grounds the intent tells. */
   #told = 0;
 
@@ -230,6 +236,7 @@ class Call {
       // A function that waits for nothing can outlive its task too.
       const ended = task.ended();
       if (ended !== undefined) throw ended;
+      this.#checkBrought();
       result = this.#redacted(result);
     } catch (error) {
       failure = { error };
@@ -251,6 +258,17 @@ class Call {
     return result;
   }
 
+  /** What an answer says to hold is known only now; the task does not get what it is not cleared for. */
+  #checkBrought(): void {
+    if (this.#above === undefined) return;
+    const { confidentiality } = this.#above;
+    const { clearance } = this.#task.plan;
+    this.#grounds.deny(
+      'clearance',
+      `its answer holds ${confidentiality} data, and the task is cleared for ${clearance}`,
+    );
+  }
+
   #signal(): AbortSignal {
     const { signal } = this.#task;
     return this.#outer === undefined ? signal : AbortSignal.any([signal, this.#outer]);
@@ -270,7 +288,11 @@ class Call {
         const call = { tool, args, argsJson, audience, nonce, labels };
         return new CallGrant(argsJson, await task.grants.present(call));
       },
-      taint: (labels) => task.flow.take(labels),
+      taint: (labels) => {
+        const told = checkLabels('what a call brings', labels, WORST);
+        task.flow.take(told);
+        if (rankOf(told.confidentiality) > rankOf(task.plan.clearance)) this.#above = told;
+      },
     };
   }
 

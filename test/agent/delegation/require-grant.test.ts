@@ -199,6 +199,23 @@ describe('requireGrant', () => {
     });
   });
 
+  it('what an answer says to hold is withheld from a task that is not cleared for it', async () => {
+    const { url } = await serve((_, response) => {
+      response.setHeader('spiffe-labels', 'restricted, trusted');
+      response.end('a secret');
+    });
+    const holder = await world.party(RESEARCHER);
+    const fetch = world.fetch(holder, { [new URL(url).origin]: MAILER });
+    const send = holder.guard.tool('send', SEND, async (_: object, context) =>
+      (await callService(context, { fetch, url })).text(),
+    );
+    const error = holder.guard.task(MAY, () => send({ body: 'hello' }));
+    expect(await rejection('ERR_SPIFFE_DENIED', error)).to.include({ reason: 'clearance' });
+    expect(holder.log.of('call.outcome')[0]?.status).to.equal('failure');
+    const cleared = { ...MAY, clearance: 'restricted' } as const;
+    expect(await holder.guard.task(cleared, () => send({ body: 'hello' }))).to.equal('a secret');
+  });
+
   it('takes calls by HTTP/2 as well, each stream a call of its own', async () => {
     const show = caller.guard.tool('send', SEND, (_: object, context) =>
       context.showGrant({ audience: MAILER }),
