@@ -215,6 +215,16 @@ describe('attack: delegation, over mutual TLS', () => {
     expect(await send(new Date(clock.now()))).to.deep.equal({ status: 401, step: 'issuer' });
   });
 
+  it('a delegate that signs a root of its own, about more than it was given, is refused', async () => {
+    const office = await world.party(STRANGER);
+    const post = await mailService(world, office, ORCHESTRATOR);
+    const send = (party: Party): Promise<Answer> =>
+      sendAs(party, rootOf(party.me.x509.svid(), new Date()), BODY, post, STRANGER);
+    expect(await send(researcher)).to.deep.equal({ status: 401, step: 'issuer' });
+    expect(post.sent).to.deep.equal([]);
+    expect((await send(orchestrator)).status).to.equal(200);
+  });
+
   it('a holder that widens what it was given is refused, by whatever it widens', async () => {
     const { aat_chain: chain } = wireOf(delegation);
     const [, leaf = ''] = chain;

@@ -53,7 +53,10 @@ export async function writeChainedLogs(home: string): Promise<ChainedLogs> {
   const mailer = await world.party(MAILER, { audit: auditLog(directories[2]) });
   const stranger = await world.party(STRANGER);
   const send = mailer.guard.tool('send', SEND, () => 'sent');
-  const gate = requireGrant(mailer.guard, { tool: 'send' });
+  const gate = requireGrant(mailer.guard, {
+    tool: 'send',
+    issuers: 'spiffe://example.org/agents/**',
+  });
   const origin = await world.serve(mailer, (request, response) => {
     gate(request, response, () => {
       const { task, args } = grantedCall(request);

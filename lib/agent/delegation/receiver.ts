@@ -1,5 +1,5 @@
 import { carriedPeer, NOBODY } from '../../identity/peer.js';
-import { type PeerRule, parsePeerRule } from '../../identity/peer-rule.js';
+import { type PeerPredicate, type PeerRule, parsePeerRule } from '../../identity/peer-rule.js';
 import type { SpiffeId } from '../../identity/spiffe-id.js';
 import type { JsonRecord } from '../../internal/json.js';
 import { peekString } from '../../internal/strict-json.js';
@@ -32,8 +32,11 @@ export interface AcceptOptions {
   readonly tool: string;
   /** Its arguments, as they were written. */
   readonly argsJson: string;
-  /** Whose grants are taken: who may have signed the root. Default: anyone for whom the guard knows what is revoked. */
-  readonly issuers?: PeerRule;
+  /**
+   * Whose grants are taken: who may have signed the root. There is no default: whoever was given a part of a task could
+   * sign a root of its own about all of it.
+   */
+  readonly issuers: PeerRule;
   /** What was shown for it, in JSON, where it did not come in the headers: a member of the body, or of `_meta`. */
   readonly grant?: unknown;
   /**
@@ -97,12 +100,13 @@ export class GrantReceiver {
     const what = 'the options of a call to accept';
     checkMembers(what, options, MEMBERS);
     checkText(`${what}: tool`, options.tool);
+    const isIssuer = parsePeerRule(options.issuers);
     const { peer } = carriedPeer(carrier);
     const caller = peer === NOBODY ? undefined : peer?.id;
     let presentation: GrantPresentation | undefined;
     try {
       presentation = presentationOf(carrier, options.grant);
-      return this.#verify(presentation, caller, options);
+      return this.#verify(presentation, caller, options, isIssuer);
     } catch (error) {
       if (error instanceof GrantError)
         await this.#refused(error, options.tool, caller, presentation?.chain);
@@ -113,16 +117,15 @@ export class GrantReceiver {
   #verify(
     presentation: GrantPresentation,
     caller: SpiffeId | undefined,
-    { tool, argsJson, tools = {}, issuers }: AcceptOptions,
+    { tool, argsJson, tools = {} }: AcceptOptions,
+    isIssuer: PeerPredicate,
   ): VerifiedGrant {
     const { agent, identity, clock } = this.#guard;
     demand(caller !== undefined, 'peer', 'mutual TLS has shown nobody');
     const now = new Date(clock.now());
     const { bundles } = identity.x509;
-    if (issuers !== undefined) {
-      const { id } = readChain(presentation, bundles, now, DEFAULT_LIMITS).issuer;
-      demand(parsePeerRule(issuers)(id), 'issuer', `its root was signed by ${id}`);
-    }
+    const { id } = readChain(presentation, bundles, now, DEFAULT_LIMITS).issuer;
+    demand(isIssuer(id), 'issuer', `its root was signed by ${id}`);
     const here = Object.hasOwn(tools, tool) ? tools[tool] : undefined;
     const rules = here && ArgumentRules.parse(tool, here);
     return verifyGrant(presentation, {

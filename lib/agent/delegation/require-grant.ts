@@ -79,7 +79,7 @@ export function requireGrant(guard: Guard, options: RequireGrantOptions): GrantM
   ]);
   checkText(`${what}: tool`, accept.tool);
   checkCount(`${what}: maxBytes`, maxBytes, 1);
-  if (accept.issuers !== undefined) parsePeerRule(accept.issuers);
+  parsePeerRule(accept.issuers);
   const logger = checkLogger(given);
   return (request, response, next) => {
     void (async () => {

@@ -22,6 +22,7 @@ import { refusedUnknown } from '../../agent/refusal.js';
 import type { Task } from '../../agent/task.js';
 import type { TaskOptions } from '../../agent/task-options.js';
 import type { ToolSpec } from '../../agent/tool-spec.js';
+import type { PeerRule } from '../../identity/peer-rule.js';
 import { canonicalJson } from '../../internal/canonical-json.js';
 import { freezeJson } from '../../internal/frozen-json.js';
 import { isJsonObject, type JsonRecord, member } from '../../internal/json.js';
@@ -48,8 +49,8 @@ interface Underway {
 /** What a request may do. */
 export interface Bounds {
   readonly may: TaskOptions;
-  /** The request as it came, where its calls need grants. */
-  readonly granted?: IncomingMessage;
+  /** The request as it came, where its calls need grants, and whose. */
+  readonly granted?: { readonly incoming: IncomingMessage; readonly issuers: PeerRule };
 }
 
 /** A call that needs a grant. */
@@ -166,8 +167,9 @@ export class Desk {
     const here = Object.hasOwn(may.tools, name) ? may.tools[name] : undefined;
     if (here === undefined || !this.#tools.has(name)) throw unknown(name);
     const { purpose, budget, ttlMs, clearance, labels, business, signal } = may;
-    const task = await this.#guard.accept(granted, {
+    const task = await this.#guard.accept(granted.incoming, {
       tool: name,
+      issuers: granted.issuers,
       argsJson: canonicalJson(freezeJson(args)),
       grant: (isJsonObject(meta) ? member(meta, GRANT_META_KEY) : undefined) ?? null,
       tools: { [name]: here },

@@ -4,6 +4,7 @@ import type { Guard } from '../../agent/guard.js';
 import { checkFunction, checkMembers } from '../../agent/options.js';
 import type { TaskOptions } from '../../agent/task-options.js';
 import { peerOf } from '../../bindings/http/peer.js';
+import { type PeerRule, parsePeerRule } from '../../identity/peer-rule.js';
 import type { SpiffeId } from '../../identity/spiffe-id.js';
 import { parseStrictJson, plainJson } from '../../internal/strict-json.js';
 import { checkLogger, type Logger, SILENT } from '../../log.js';
@@ -28,9 +29,9 @@ export interface McpServerOptions {
   /**
    * Whether each call must come with a grant that allows it, under `agent-spiffe/grant` in its `_meta`; `task` bounds it
    * all the same. The task of the call then holds what its caller has read, and the answer says what it has read itself.
-   * Default: `false`.
+   * `issuers` says whose grants are taken: who may have signed the root. Default: none is asked for.
    */
-  readonly grants?: boolean;
+  readonly grants?: { readonly issuers: PeerRule };
   /** Told of callers that are refused, and of what fails. Default: silent. */
   readonly logger?: Logger;
 }
@@ -44,7 +45,7 @@ export interface McpServerOptions {
  * Wraps the tools, so call it before the guard's first task.
  *
  * @throws SpiffeError `ERR_SPIFFE_OPTION_INVALID`, also for a server without one of the tools and where
- * `@modelcontextprotocol/server` is not installed; `ERR_SPIFFE_GUARD_SEALED`.
+ * `@modelcontextprotocol/server` is not installed; `ERR_SPIFFE_PEER_RULE_INVALID`, `ERR_SPIFFE_GUARD_SEALED`.
  */
 export async function guardMcpServer(
   guard: Guard,
@@ -52,10 +53,14 @@ export async function guardMcpServer(
 ): Promise<RequestListener> {
   const what = 'the options of an MCP server';
   checkMembers(what, options, ['server', 'tools', 'task', 'grants', 'logger']);
-  const { server, tools, task, grants = false } = options;
+  const { server, tools, task, grants } = options;
   checkFunction(`${what}: server`, server);
   checkFunction(`${what}: task`, task);
   checkSpecs(`${what}: tools`, tools);
+  if (grants !== undefined) {
+    checkMembers(`${what}: grants`, grants, ['issuers']);
+    parsePeerRule(grants.issuers);
+  }
   const logger = checkLogger(options.logger ?? SILENT);
   const { createMcpHandler } = await loadSdk(
     '@modelcontextprotocol/server',
@@ -73,16 +78,18 @@ export async function guardMcpServer(
     incoming: IncomingMessage,
   ): Promise<Response> => {
     const make = (context: McpRequestContext) =>
-      desk.serve(server, context, { may, ...(grants && { granted: incoming }) });
+      desk.serve(server, context, { may, ...(grants && { granted: { incoming, ...grants } }) });
     // What is subscribed to belongs to no task.
     const handler = createMcpHandler(make, { maxSubscriptions: 0, onerror });
     const authInfo = { token: '', clientId: caller.toString(), scopes: [] };
     return handler.fetch(request, { authInfo });
   };
-  return (request, response) => void answer(request, response, { task, logger, serve, grants });
+  return (request, response) =>
+    void answer(request, response, { task, logger, serve, grants: grants !== undefined });
 }
 
-interface Serving extends Required<Pick<McpServerOptions, 'task' | 'logger' | 'grants'>> {
+interface Serving extends Required<Pick<McpServerOptions, 'task' | 'logger'>> {
+  readonly grants: boolean;
   readonly serve: (
     request: Request,
     caller: SpiffeId,

@@ -1,6 +1,9 @@
+import type { PeerRule } from 'agent-spiffe';
 import { grantedCall, requireGrant, tellLabels } from 'agent-spiffe/agent';
 import type { DelegationWorld, Party } from './world.js';
 import { SEND } from './world.js';
+
+const ISSUERS = 'spiffe://example.org/agents/**';
 
 /** A letter, as the tool `send` takes it. */
 export type Letter = { readonly to: string; readonly body: string };
@@ -14,13 +17,17 @@ export interface MailService {
 }
 
 /** Serves the tool `send` of this party's guard, which must not be sealed. */
-export async function mailService(world: DelegationWorld, party: Party): Promise<MailService> {
+export async function mailService(
+  world: DelegationWorld,
+  party: Party,
+  issuers: PeerRule = ISSUERS,
+): Promise<MailService> {
   const sent: Letter[] = [];
   const send = party.guard.tool('send', SEND, (letter: Letter) => {
     sent.push(letter);
     return 'sent';
   });
-  const gate = requireGrant(party.guard, { tool: 'send' });
+  const gate = requireGrant(party.guard, { tool: 'send', issuers });
   const origin = await world.serve(party, (request, response) => {
     gate(request, response, () => {
       void (async () => {

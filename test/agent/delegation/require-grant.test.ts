@@ -30,6 +30,11 @@ import {
 
 const MAY = taskOf({ send: { body: wildcard() } });
 
+const tellSecret: RequestListener = (_, response) => {
+  response.setHeader('spiffe-labels', 'confidential, trusted');
+  response.end('a secret');
+};
+
 describe('requireGrant', () => {
   let world: DelegationWorld;
   let caller: Party;
@@ -50,7 +55,11 @@ describe('requireGrant', () => {
     options: Partial<RequireGrantOptions> = {},
     follow = false,
   ): Promise<{ readonly url: string; readonly call: () => Promise<string> }> {
-    const gate = requireGrant(service.guard, { tool: 'send', ...options });
+    const gate = requireGrant(service.guard, {
+      tool: 'send',
+      issuers: ORCHESTRATOR,
+      ...options,
+    });
     const origin = await world.serve(service, (request, response) => {
       gate(request, response, () => handler(request, response));
     });
@@ -87,7 +96,7 @@ describe('requireGrant', () => {
       outcome.catch((error: unknown) => reasons.push((error as { reason: unknown }).reason));
     const other = await world.party(RESEARCHER);
     const tool = other.guard.tool('send', SEND, () => 'sent');
-    const gate = requireGrant(other.guard, { tool: 'send' });
+    const gate = requireGrant(other.guard, { tool: 'send', issuers: ORCHESTRATOR });
     const origin = await world.serve(other, (request, response) => {
       gate(request, response, () => {
         void (async () => {
@@ -156,9 +165,10 @@ describe('requireGrant', () => {
       expect(() => requireGrant(service.guard, options as never))
         .to.throw()
         .with.property('code', 'ERR_SPIFFE_OPTION_INVALID');
-    expect(() => requireGrant(service.guard, { tool: 'send', issuers: [] }))
-      .to.throw()
-      .with.property('code', 'ERR_SPIFFE_PEER_RULE_INVALID');
+    for (const issuers of [[], undefined])
+      expect(() => requireGrant(service.guard, { tool: 'send', issuers } as never))
+        .to.throw()
+        .with.property('code', 'ERR_SPIFFE_PEER_RULE_INVALID');
     expect(() => grantedCall({}))
       .to.throw()
       .with.property('code', 'ERR_SPIFFE_NO_TASK');
@@ -181,10 +191,7 @@ describe('requireGrant', () => {
   });
 
   it('what an answer says to have read is in the task of its caller before it has the answer', async () => {
-    const { url } = await serve((_, response) => {
-      response.setHeader('spiffe-labels', 'confidential, trusted');
-      response.end('a secret');
-    });
+    const { url } = await serve(tellSecret, { issuers: RESEARCHER });
     const holder = await world.party(RESEARCHER);
     const fetch = world.fetch(holder, { [new URL(url).origin]: MAILER });
     const send = holder.guard.tool('send', SEND, async (_: object, context) =>
@@ -220,7 +227,7 @@ describe('requireGrant', () => {
     const show = caller.guard.tool('send', SEND, (_: object, context) =>
       context.showGrant({ audience: MAILER }),
     );
-    const gate = requireGrant(service.guard, { tool: 'send' });
+    const gate = requireGrant(service.guard, { tool: 'send', issuers: ORCHESTRATOR });
     const server = createSecureServer({}, (request, response) => {
       gate(request, response, () => response.end(grantedCall(request).task.purpose));
     });

@@ -68,7 +68,7 @@ describe('grants over MCP', () => {
         server: crm(done),
         tools: CRM_TOOLS,
         task: () => once({ rename: { id: wildcard(), name: exact('acme') } }),
-        grants: true,
+        grants: { issuers: RESEARCHER },
       },
       { guard, log },
     );
