@@ -30,10 +30,12 @@ import {
 
 const MAY = taskOf({ send: { body: wildcard() } });
 
-const tellSecret: RequestListener = (_, response) => {
-  response.setHeader('spiffe-labels', 'confidential, trusted');
-  response.end('a secret');
-};
+const telling =
+  (labels: string): RequestListener =>
+  (_, response) => {
+    response.setHeader('spiffe-labels', labels);
+    response.end('a secret');
+  };
 
 describe('requireGrant', () => {
   let world: DelegationWorld;
@@ -191,7 +193,7 @@ describe('requireGrant', () => {
   });
 
   it('what an answer says to have read is in the task of its caller before it has the answer', async () => {
-    const { url } = await serve(tellSecret, { issuers: RESEARCHER });
+    const { url } = await serve(telling('confidential, trusted'), { issuers: RESEARCHER });
     const holder = await world.party(RESEARCHER);
     const fetch = world.fetch(holder, { [new URL(url).origin]: MAILER });
     const send = holder.guard.tool('send', SEND, async (_: object, context) =>
@@ -207,10 +209,7 @@ describe('requireGrant', () => {
   });
 
   it('what an answer says to hold is withheld from a task that is not cleared for it', async () => {
-    const { url } = await serve((_, response) => {
-      response.setHeader('spiffe-labels', 'restricted, trusted');
-      response.end('a secret');
-    });
+    const { url } = await serve(telling('restricted, trusted'), { issuers: RESEARCHER });
     const holder = await world.party(RESEARCHER);
     const fetch = world.fetch(holder, { [new URL(url).origin]: MAILER });
     const send = holder.guard.tool('send', SEND, async (_: object, context) =>
