@@ -9,7 +9,7 @@ import { current, type GuardCore } from './core.js';
 import type { TaskCredentials } from './credential/credentials.js';
 import { TaskCredential } from './credential/task-credential.js';
 import { type DelegatedTaskOptions, delegatedTask } from './delegation/delegated-task.js';
-import { type HeldGrant, readHeldGrant, refOf } from './delegation/held-grant.js';
+import { type HeldGrant, readHeldGrant, refOf, tokensOf } from './delegation/held-grant.js';
 import { WORST } from './delegation/labels.js';
 import { type GrantOffer, Offers } from './delegation/offer.js';
 import {
@@ -18,7 +18,9 @@ import {
   GrantReceiver,
   taskFor,
 } from './delegation/receiver.js';
+import { recordGrantRefusal } from './delegation/refusal.js';
 import type { Labels } from './flow/labels.js';
+import { GrantError } from './grant/grant-error.js';
 import type { VerifiedGrant } from './grant/verify.js';
 import type { Guard, GuardedTool } from './guard.js';
 import { watchIdentity } from './identity-watch.js';
@@ -156,9 +158,18 @@ export class LocalGuard implements Guard {
     refuseNested();
     const { agent, identity, clock } = this.#core;
     const now = new Date(clock.now());
-    const received = readHeldGrant(grant, { agent, bundles: identity.x509.bundles, now });
-    const may = delegatedTask(received, options, new Set(this.#tools.keys()));
-    const key = this.#offers.take(received.leaf.thumbprint);
+    let may: TaskOptions;
+    let received: HeldGrant;
+    let key: TaskKey;
+    try {
+      received = readHeldGrant(grant, { agent, bundles: identity.x509.bundles, now });
+      may = delegatedTask(received, options, new Set(this.#tools.keys()));
+      key = this.#offers.take(received.leaf.thumbprint);
+    } catch (error) {
+      if (error instanceof GrantError)
+        await recordGrantRefusal(this.#core, error, { chain: tokensOf(grant) });
+      throw error;
+    }
     const { task } = await this.#start(may, { key, received });
     return task;
   }

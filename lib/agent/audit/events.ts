@@ -240,17 +240,17 @@ export interface GrantEvent extends EventBase {
   readonly proof?: string;
 }
 
-/** What was shown as a grant for a call was not taken. */
+/** What was shown as a grant for a call, or given to this process to hold, was not taken. */
 export interface GrantRefusedEvent extends EventBase {
   readonly kind: 'grant.refuse';
   /** Where it failed: the step of a `GrantError`. */
   readonly step: string;
   /** Why, in words. */
   readonly reason: string;
-  /** The SPIFFE ID that showed it. */
-  readonly peer: string;
+  /** The SPIFFE ID that showed it for a call, where mutual TLS has shown one. */
+  readonly peer?: string;
   /** The tool that was to be called. */
-  readonly tool: string;
+  readonly tool?: string;
   /** The ids that its tokens say they have, root first; not verified, and absent when they could not be read. */
   readonly claimed?: readonly string[];
 }

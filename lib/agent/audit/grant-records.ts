@@ -72,7 +72,7 @@ export function grantRefused(event: GrantRefusedEvent): Parts {
     activity: REFUSED,
     operation: 'grant/refuse',
     tool,
-    message: `a grant shown by ${peer} was refused: step ${step}`,
+    message: `a grant${peer === undefined ? '' : ` shown by ${peer}`} was refused: step ${step}`,
     verdict: ocsf.BLOCKED,
     outcome: ocsf.failure(step, reason),
     ...(jti !== undefined && { resources: [resource('grant', jti)] }),

@@ -45,6 +45,15 @@ export function readHeldGrant(
   return heldGrant(given, links, issuer.id.toString());
 }
 
+/** The tokens of a grant that was handed over, as far as it is one. */
+export function tokensOf(json: unknown): readonly string[] | undefined {
+  try {
+    return grantFromJson(json).chain;
+  } catch {
+    return undefined;
+  }
+}
+
 /** What is known of a chain. */
 export function heldGrant(
   { chain, issuer }: GrantChain,

@@ -2,14 +2,11 @@ import { carriedPeer, NOBODY } from '../../identity/peer.js';
 import { type PeerPredicate, type PeerRule, parsePeerRule } from '../../identity/peer-rule.js';
 import type { SpiffeId } from '../../identity/spiffe-id.js';
 import type { JsonRecord } from '../../internal/json.js';
-import { peekString } from '../../internal/strict-json.js';
-import type { GrantRefusedEvent } from '../audit/events.js';
 import { ArgumentRules } from '../constraint/arguments.js';
 import type { GuardCore } from '../core.js';
 import { type Confidentiality, checkLabels, joinLabels, type Labels } from '../flow/labels.js';
 import { demand, GrantError } from '../grant/grant-error.js';
 import { GrantUsage } from '../grant/grant-usage.js';
-import { splitJws } from '../grant/jws.js';
 import { readChain } from '../grant/known-chains.js';
 import { DEFAULT_LIMITS } from '../grant/limits.js';
 import type { GrantLink } from '../grant/link.js';
@@ -25,6 +22,7 @@ import { type GrantStatus, type VerifiedGrant, verifyGrant } from '../grant/veri
 import { checkMembers, checkText } from '../options.js';
 import type { TaskOptions } from '../task-options.js';
 import { WORST } from './labels.js';
+import { recordGrantRefusal } from './refusal.js';
 
 /** One call as it came to a server. */
 export interface AcceptOptions {
@@ -109,7 +107,11 @@ export class GrantReceiver {
       return this.#verify(presentation, caller, options, isIssuer);
     } catch (error) {
       if (error instanceof GrantError)
-        await this.#refused(error, options.tool, caller, presentation?.chain);
+        await recordGrantRefusal(this.#guard, error, {
+          tool: options.tool,
+          peer: caller?.toString(),
+          chain: presentation?.chain,
+        });
       throw error;
     }
   }
@@ -146,30 +148,6 @@ export class GrantReceiver {
     const { grants, revocation } = this.#guard;
     const own = grants.status(link);
     return own === 'unknown' ? (revocation?.status(link) ?? 'unknown') : own;
-  }
-
-  async #refused(
-    { step, message }: GrantError,
-    tool: string,
-    caller: SpiffeId | undefined,
-    chain: readonly string[] | undefined,
-  ): Promise<void> {
-    const { recorder, logger } = this.#guard;
-    const claimed = chain && claimedIds(chain);
-    const event: Pick<GrantRefusedEvent, 'kind' | 'step' | 'reason' | 'peer' | 'tool' | 'claimed'> =
-      {
-        kind: 'grant.refuse',
-        step,
-        reason: message,
-        peer: caller?.toString() ?? '',
-        tool,
-        ...(claimed && { claimed }),
-      };
-    try {
-      await recorder.append(event);
-    } catch (error) {
-      logger.error({ err: error, step }, 'the refusal of a grant was not put on record');
-    }
   }
 }
 
@@ -210,16 +188,4 @@ export function taskFor(grant: VerifiedGrant, options: AcceptOptions, now: numbe
 function presentationOf({ headers }: GrantCarrier, shown: unknown): GrantPresentation {
   if (shown !== undefined) return presentationFromJson(shown);
   return presentationFromHeaders(headers[GRANT_HEADER], headers[GRANT_PROOF_HEADER]);
-}
-
-/** What tokens that were not taken say of themselves. */
-function claimedIds(chain: readonly string[]): readonly string[] | undefined {
-  try {
-    return chain.slice(0, 16).map((token) => {
-      const jti = peekString(splitJws(token, '2c').payload, 'jti');
-      return jti === undefined || jti.length > 128 ? '' : jti;
-    });
-  } catch {
-    return undefined;
-  }
 }

@@ -4,7 +4,7 @@ import type { JsonRecord } from '../../internal/json.js';
 import { quote } from '../../internal/quote.js';
 import { joinLabels, type Labels } from '../flow/labels.js';
 import { checkNarrower } from '../grant/capabilities.js';
-import { demand } from '../grant/grant-error.js';
+import { demand, GrantError } from '../grant/grant-error.js';
 import { deriveGrant, type GrantTools, issueRootGrant, readOwnGrant } from '../grant/issue.js';
 import { DEFAULT_LIMITS } from '../grant/limits.js';
 import type { GrantPresentation } from '../grant/presentation.js';
@@ -14,8 +14,9 @@ import { optionError } from '../options.js';
 import type { TaskCore } from '../task-core.js';
 import { type DelegateOptions, type DelegatePlan, parseDelegate } from './delegate-options.js';
 import { Delegation } from './delegation.js';
-import { type HeldGrant, heldGrant, readHeldGrant, refOf } from './held-grant.js';
+import { type HeldGrant, heldGrant, readHeldGrant, refOf, tokensOf } from './held-grant.js';
 import { type ArgumentJson, capabilitiesOf, hasLocal, portable } from './portable.js';
+import { recordGrantRefusal } from './refusal.js';
 
 /** One call that a task shows its grant for. */
 export interface ShownCall {
@@ -88,25 +89,38 @@ export class TaskGrants {
   /** Puts a grant that was made anew in the place of the one that the task has. */
   async renew(json: unknown): Promise<void> {
     const task = this.#task;
-    const { agent, identity, clock, recorder } = task.guard;
     await task.within(async () => {
-      const before = this.#received;
-      if (before === undefined) throw optionError('a grant', 'the task was not started with one');
-      const now = new Date(clock.now());
-      const next = readHeldGrant(json, { agent, bundles: identity.x509.bundles, now });
-      demand(next.leaf.thumbprint === task.key.thumbprint, '4b2', 'it is held by another key');
-      demand(
-        next.rootIssuer === before.rootIssuer && next.rootTask === before.rootTask,
-        'task',
-        'it is of another task than the one that it is to take the place of',
-      );
-      const { rootIssuer, ids, leaf } = next;
-      const grant = refOf(ids, leaf);
-      await recorder.append({ kind: 'grant.accept', task: task.ref, grant, issuer: rootIssuer });
+      let next: HeldGrant;
+      try {
+        next = this.#renewed(json);
+      } catch (error) {
+        if (error instanceof GrantError)
+          await recordGrantRefusal(task.guard, error, { task: task.ref, chain: tokensOf(json) });
+        throw error;
+      }
+      const { rootIssuer: issuer, ids, leaf } = next;
+      const event = { kind: 'grant.accept', task: task.ref, grant: refOf(ids, leaf) } as const;
+      await task.guard.recorder.append({ ...event, issuer });
       this.#received = next;
       task.flow.take(leaf.labels);
       task.boundBy(leaf.expiresAt);
     });
+  }
+
+  #renewed(json: unknown): HeldGrant {
+    const { key, guard } = this.#task;
+    const { agent, identity, clock } = guard;
+    const before = this.#received;
+    if (before === undefined) throw optionError('a grant', 'the task was not started with one');
+    const now = new Date(clock.now());
+    const next = readHeldGrant(json, { agent, bundles: identity.x509.bundles, now });
+    demand(next.leaf.thumbprint === key.thumbprint, '4b2', 'it is held by another key');
+    demand(
+      next.rootIssuer === before.rootIssuer && next.rootTask === before.rootTask,
+      'task',
+      'it is of another task than the one that it is to take the place of',
+    );
+    return next;
   }
 
   async #derive(plan: DelegatePlan, deadline: number): Promise<HeldGrant> {

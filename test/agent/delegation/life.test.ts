@@ -124,6 +124,11 @@ describe('the life of a delegation', () => {
       tools: MAY,
     });
     expect(await rejection(theirs.renewGrant(wireOf(other)))).to.include({ step: 'task' });
+    const refusals = researcher.log.of('grant.refuse');
+    expect(refusals.map(({ step, task }) => [step, task?.id])).to.deep.equal([
+      ['4b2', theirs.id],
+      ['task', theirs.id],
+    ]);
     expect(await rejection(one.renewGrant(wireOf(first)))).to.include({
       code: 'ERR_SPIFFE_OPTION_INVALID',
     });
@@ -244,6 +249,10 @@ describe('the life of a delegation', () => {
       return await researcher.guard.startDelegated(wire, { from, purpose: 'write' });
     };
     expect(await rejection(start(stranger, ORCHESTRATOR))).to.include({ step: 'from' });
+    const [refusal] = researcher.log.of('grant.refuse');
+    expect(refusal).to.include({ step: 'from' }).and.not.have.any.keys('peer', 'tool');
+    const given = stranger.log.of('grant.derive')[0]?.grant.chain;
+    expect(refusal?.claimed).to.deep.equal(given);
     expect(await rejection(start(stranger, undefined as never))).to.include({
       code: 'ERR_SPIFFE_PEER_RULE_INVALID',
     });
