@@ -97,14 +97,22 @@ function describeStep({
   directory,
   index,
 }: AuditChainStep & { readonly agent: string }): string {
-  const behalf = onBehalfOf.map((each) => ` for ${each ?? 'one whose log is not here'}`).join('');
+  const behalf = onBehalfOf.map((each) => ` for ${each ?? 'one whose log is not here'}`);
   const time = member(record, 'time');
   const at = typeof time === 'number' ? new Date(time).toISOString() : '';
   const said = [textOf(record, 'message'), textOf(record, 'status_detail')].filter(Boolean);
   const grant = grantId(record);
-  const what = `${kind}${grant === undefined ? '' : ` ${grant}`}: ${said.join(': ')}`;
+  const what = inOneLine(`${kind}${grant === undefined ? '' : ` ${grant}`}: ${said.join(': ')}`);
   const where = `${task === undefined ? '' : `task ${task}, `}record ${index} in ${directory}`;
-  return `${at} ${agent}${behalf}\n    ${what}\n    ${where}\n`;
+  return `${at} ${inOneLine(agent + behalf.join(''))}\n    ${what}\n    ${inOneLine(where)}\n`;
+}
+
+/** Purposes, users, and the ids of foreign grants are text of others: it must not look like another step, nor move the cursor. */
+function inOneLine(text: string): string {
+  return text.replaceAll(
+    /[\p{C}\p{Zl}\p{Zp}]/gu,
+    (sign) => `\\u{${(sign.codePointAt(0) as number).toString(16)}}`,
+  );
 }
 
 function grantId(record: JsonObject): string | undefined {

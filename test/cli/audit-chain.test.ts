@@ -71,6 +71,14 @@ describe('agent-spiffe audit chain', () => {
     expect(chain).to.match(/task [0-9a-f-]{36}, record \d+ in /);
   });
 
+  it('tells a purpose in one line, whatever it holds', () => {
+    const { stdout } = run(logs.tasks[1], ...logs.directories);
+    expect(stdout).to.include(
+      'task.start: task started: something else\\u{a}    grant.revoke: \\u{1b}[2Jforged\n',
+    );
+    expect(stdout).to.not.match(/^ *grant\.revoke/m);
+  });
+
   it('tells the same to a program', () => {
     const { code, stdout } = run(logs.ids[0] ?? '', ...logs.directories, '--json');
     const { intact, logs: verified, steps } = JSON.parse(stdout) as Told;

@@ -35,6 +35,9 @@ export interface ChainedLogs {
   readonly bundle: string;
 }
 
+/** A purpose that would look like another step, where it is printed as it is. */
+export const SOMETHING_ELSE = 'something else\n    grant.revoke: \u001b[2Jforged';
+
 const MAY = taskOf({ secret: { name: wildcard() }, send: { to: wildcard(), body: wildcard() } });
 
 /**
@@ -85,7 +88,7 @@ export async function writeChainedLogs(home: string): Promise<ChainedLogs> {
     purpose: 'answer ann',
     endUser: 'ann',
   });
-  const other = await orchestrator.guard.startTask({ ...MAY, purpose: 'something else' });
+  const other = await orchestrator.guard.startTask({ ...MAY, purpose: SOMETHING_ELSE });
   await other.run(() => secret({ name: 'of the other' }));
   const delegation = await task.delegate({
     to: RESEARCHER,
