@@ -4,6 +4,7 @@ import type { Peer } from '../../identity/source.js';
 import type { SpiffeId } from '../../identity/spiffe-id.js';
 import { Certificate } from '../../identity/x509/certificate.js';
 import { leafId } from '../../identity/x509/leaf.js';
+import { waitFor } from '../../internal/abort.js';
 import type { Clock } from '../../internal/clock.js';
 import type { Logger } from '../../log.js';
 import type { TaskCredentialQuestion } from './authority.js';
@@ -100,7 +101,7 @@ export class Issuance {
     const { agent, taskId, id } = asked;
     const renewal = this.#tasks.isIssued(taskId);
     const end = new Date(expiresAt);
-    await this.#decide({ agent, taskId, id, purpose, expiresAt: end, renewal });
+    await this.#decide({ agent, taskId, id, purpose, expiresAt: end, renewal }, signal);
     const ttlSeconds = Math.floor(Math.min(maxTtlMs, expiresAt - now) / 1_000);
     const certificates = await mint({ csr, ttlSeconds, signal });
     const { serialNumber, notAfter } = checkMinted(certificates, asked, expiresAt);
@@ -115,13 +116,15 @@ export class Issuance {
     return certificates;
   }
 
-  async #decide(question: TaskCredentialQuestion): Promise<void> {
+  /** Waits no longer than the caller does: a policy that never answers must keep no place, and no authority from closing. */
+  async #decide(question: TaskCredentialQuestion, signal: AbortSignal): Promise<void> {
     const { policy } = this.#settings;
     if (policy === undefined) return;
     let decision: unknown;
     try {
-      decision = await policy(Object.freeze(question));
+      decision = await waitFor(Promise.resolve(policy(Object.freeze(question))), signal);
     } catch (cause) {
+      if (signal.aborted) throw new Refusal(503, 'the caller did not wait for the policy', cause);
       throw new Refusal(403, 'the policy refuses it', cause);
     }
     if (decision !== true) throw new Refusal(403, 'the policy refuses it');

@@ -78,6 +78,28 @@ describe('a task authority', () => {
     ]);
   });
 
+  it('waits for a policy as long as its caller does, and no longer', async () => {
+    let asked = 0;
+    await using bench = await AuthorityBench.open({
+      policy: () => {
+        asked += 1;
+        return new Promise<boolean>(() => {});
+      },
+    });
+    const { origin } = bench.service;
+    const agent = staticIdentity(bench.ca, AGENT);
+    await using fetch = createFetch(agent, { peers: { [origin]: AUTHORITY } });
+    const impatient = taskCredentials({ authority: origin, fetch, timeoutMs: 100 });
+    await rejection('ERR_SPIFFE_CREDENTIAL_UNAVAILABLE', impatient.issue(wanted(bench)));
+    expect(asked).to.equal(1);
+    // What is under way would keep it from closing.
+    await bench.close();
+    expect(bench.log.of('credential')[0]).to.include({
+      operation: 'refused',
+      reason: 'the caller did not wait for the policy',
+    });
+  });
+
   it('records a renewal as that', async () => {
     await using bench = await AuthorityBench.open();
     const agent = staticIdentity(bench.ca, AGENT);
