@@ -97,6 +97,9 @@ describe('attack: delegation, over mutual TLS', () => {
     return { status: response.status, step };
   }
 
+  const startFrom = (grant: unknown, more: object = {}): Promise<Task> =>
+    researcher.guard.startDelegated(grant, { from: ORCHESTRATOR, purpose: 'x', ...more });
+
   const shown = (by: Task): Promise<CallGrant> => by.run(() => grabAsResearcher(LETTER));
 
   const headersOf = (chain: readonly string[], proof: string): Record<string, string> => {
@@ -223,6 +226,38 @@ describe('attack: delegation, over mutual TLS', () => {
     expect(await send(researcher)).to.deep.equal({ status: 401, step: 'issuer' });
     expect(post.sent).to.deep.equal([]);
     expect((await send(orchestrator)).status).to.equal(200);
+  });
+
+  it('nobody can have an agent work in the name of another', async () => {
+    const stranger = await world.party(STRANGER);
+    const key = new TaskKey();
+    const give = (issuer: Party, holderId: string): unknown => {
+      const svid = issuer.me.x509.svid();
+      const root = issueRootGrant({
+        svid,
+        holder: key.publicJwk,
+        holderId: SpiffeId.parse(holderId),
+        taskId: 'made up',
+        tools: MAY,
+        budget: { calls: 1 },
+        expiresAt: svid.notAfter,
+        maxDepth: 2,
+      });
+      // Whoever signs the root says who holds it, and so who signed what lies below.
+      const { cnf } = researcher.guard.offer();
+      const to = SpiffeId.parse(RESEARCHER);
+      const child = deriveGrant({ parent: root, signer: key, holder: cnf.jwk, holderId: to });
+      return { aat_chain: [root, child], spiffe_x5c: base64(svid.certificates).split(',') };
+    };
+    expect(await rejection(startFrom(give(stranger, ORCHESTRATOR)))).to.include({ step: 'from' });
+    expect(await rejection(startFrom(give(orchestrator, STRANGER)))).to.include({ step: 'from' });
+    const issuers = STRANGER;
+    expect(await rejection(startFrom(give(orchestrator, ORCHESTRATOR), { issuers }))).to.include({
+      step: 'from',
+    });
+    await startFrom(give(orchestrator, ORCHESTRATOR));
+    await startFrom(give(orchestrator, `${ORCHESTRATOR}/task/1`));
+    await startFrom(give(stranger, ORCHESTRATOR), { issuers });
   });
 
   it('a holder that widens what it was given is refused, by whatever it widens', async () => {

@@ -1,10 +1,12 @@
-import { type PeerRule, parsePeerRule } from '../../identity/peer-rule.js';
+import { type PeerPredicate, type PeerRule, parsePeerRule } from '../../identity/peer-rule.js';
+import { SpiffeId } from '../../identity/spiffe-id.js';
 import { quote } from '../../internal/quote.js';
 import { ArgumentRules } from '../constraint/arguments.js';
 import { checkLabels, joinLabels } from '../flow/labels.js';
 import { checkNarrower } from '../grant/capabilities.js';
 import { demand } from '../grant/grant-error.js';
 import { checkMembers, optionError } from '../options.js';
+import { agentOf } from '../revocation/source.js';
 import type { TaskOptions } from '../task-options.js';
 import type { HeldGrant } from './held-grant.js';
 import type { ArgumentJson } from './portable.js';
@@ -14,10 +16,15 @@ import { capabilitiesOf } from './portable.js';
 export interface DelegatedTaskOptions
   extends Omit<TaskOptions, 'tools' | 'budget' | 'ttlMs' | 'credential'> {
   /**
-   * Who may have given it: whoever signed its last token. On a server that is the caller who handed it in, say
-   * `peerOf(req).id`. There is no default.
+   * Who may have given it: each who passed it on, from hand to hand; a task is as good as its agent. On a server that is
+   * the caller who handed it in, say `peerOf(req).id`. There is no default.
    */
   readonly from: PeerRule;
+  /**
+   * Who may have signed its root. Only that is proved by an SVID: of the others a chain holds what those before them say.
+   * Default: `from`.
+   */
+  readonly issuers?: PeerRule;
   /** No more than the grant allows. Default: all tools of the grant that the guard has. */
   readonly tools?: TaskOptions['tools'];
   /** Default: the calls that the grant allows, where it says how many. */
@@ -28,6 +35,7 @@ export interface DelegatedTaskOptions
 
 const MEMBERS = [
   'from',
+  'issuers',
   'purpose',
   'tools',
   'budget',
@@ -43,14 +51,22 @@ const A_GRANTS_LIFE_MS = 2_147_483_647;
 
 /** The task that a grant is carried out in. */
 export function delegatedTask(
-  { leaf, calls }: HeldGrant,
+  { leaf, links, calls }: HeldGrant,
   options: DelegatedTaskOptions,
   offered: ReadonlySet<string>,
 ): TaskOptions {
   const what = 'the options of a delegated task';
   checkMembers(what, options, MEMBERS);
-  const { from, tools, budget, ttlMs = A_GRANTS_LIFE_MS, labels = {}, ...rest } = options;
-  demand(parsePeerRule(from)(leaf.by), 'from', `it was given by ${leaf.by}`);
+  const {
+    from,
+    issuers = from,
+    tools,
+    budget,
+    ttlMs = A_GRANTS_LIFE_MS,
+    labels = {},
+    ...rest
+  } = options;
+  checkGivers(links, parsePeerRule(from), parsePeerRule(issuers));
   const granted: TaskOptions['tools'] = Object.fromEntries(
     leaf.tools
       .filter((name) => offered.has(name))
@@ -73,6 +89,18 @@ export function delegatedTask(
     ttlMs,
     labels: joinLabels(leaf.labels, checkLabels(`${what}: labels`, labels, leaf.labels)),
   };
+}
+
+function checkGivers(
+  [root, ...passed]: HeldGrant['links'],
+  mayGive: PeerPredicate,
+  maySign: PeerPredicate,
+): void {
+  demand(root !== undefined && maySign(root.by), 'from', `its root was signed by ${root?.by}`);
+  for (const { by } of passed) {
+    const isGiver = mayGive(by) || mayGive(SpiffeId.parse(agentOf(by.toString())));
+    demand(isGiver, 'from', `it was given by ${by}`);
+  }
 }
 
 /** Of each tool that the grant or the owner of the task bounds, the lesser. */
