@@ -15,18 +15,21 @@ export function hasLocal(map: ArgumentJson): boolean {
 
 /**
  * The constraints on a tool as a token can carry them: in place of one that is of this process, what is asked for, given
- * that it names values, all of which that constraint accepts.
+ * that it names values, all of which that constraint accepts. An optional one that is not asked for is left out.
  *
  * @throws SpiffeError `ERR_SPIFFE_OPTION_INVALID` that names tool and argument.
  */
 export function portable(tool: string, own: ArgumentJson, asked: ArgumentJson): ArgumentJson {
   return Object.fromEntries(
-    Object.entries(own).map(([name, constraint]) => {
-      if (!isLocal(constraint)) return [name, constraint];
+    Object.entries(own).flatMap(([name, constraint]) => {
+      if (!isLocal(constraint)) return [[name, constraint]];
       const wanted = Object.hasOwn(asked, name) ? asked[name] : undefined;
       const what = `the argument ${quote(name)} of ${quote(tool)} for a grant`;
       const type = constraint['constraint_type'] as string;
       const values = wanted && valuesOf(wanted);
+      // What is not named is refused there; but where there is a `*` it would be anything.
+      if (wanted === undefined && constraint['optional'] === true && !Object.hasOwn(own, '*'))
+        return [];
       if (wanted === undefined || values === undefined)
         throw optionError(what, `no token carries ${type}: name its values, by exact() or oneOf()`);
       const rule = Constraint.parse(constraint);
@@ -35,7 +38,9 @@ export function portable(tool: string, own: ArgumentJson, asked: ArgumentJson): 
           what,
           `the task does not allow each of these values: its ${type} refuses one`,
         );
-      return [name, wanted];
+      // Whether it may be left out is not for whoever asks to say.
+      const { optional: _, ...named } = wanted;
+      return [[name, constraint['optional'] === true ? { ...named, optional: true } : named]];
     }),
   );
 }

@@ -5,6 +5,7 @@ import {
   type Delegation,
   exact,
   oneOf,
+  optional,
   takeAnswer,
   urlUnder,
   wildcard,
@@ -145,7 +146,30 @@ describe('delegation', () => {
         oneOf('https://api.example/customers/acme', 'https://evil.example/'),
       ])
         expect((await rejection(get(url))).message).to.include('"url" of "get"');
+      // What the task must give, whoever it passes the tool on to must give too.
+      const maybe = optional(exact('https://api.example/customers/acme'));
+      expect(await rejection(get(maybe))).to.include({ step: '4p3' });
     });
+  });
+
+  it('leaves out what is optional under urlUnder where no value is named, unless anything might stand in its place', async () => {
+    const show = orchestrator.guard.tool('send', WEB, (_: object, context) =>
+      context.showGrant({ audience: MAILER }),
+    );
+    const where = optional(urlUnder('https://api.example/'));
+    const may = { send: { q: wildcard(), where } };
+    await orchestrator.guard.task(taskOf(may), async (task) => {
+      const { aat_chain: chain } = (await show({ q: 'a' })).toJSON();
+      const [, payload = ''] = chain[0]?.split('.') ?? [];
+      const claims = Buffer.from(payload, 'base64url').toString();
+      expect(claims).to.include('"send":{"q":').and.not.include('where');
+      const offer = researcher.guard.offer();
+      const tools = { send: { q: exact('a') } };
+      expect((await task.delegate({ to: RESEARCHER, offer, tools })).tools).to.deep.equal(['send']);
+    });
+    const open = taskOf({ send: { '*': wildcard(), where } });
+    const error = orchestrator.guard.task(open, () => show({ q: 'a' }));
+    expect((await rejection(error)).message).to.include('"where" of "send"');
   });
 
   it('labels travel: what was read before a delegation, and what an answer says to hold', async () => {
