@@ -21,7 +21,10 @@ const PARTS = [
   ['workload-api', /^sources\/workload-api\//],
   ['files', /^sources\/files\//],
   ['http', /^bindings\/http\//],
+  ['grpc', /^bindings\/grpc\//],
   ['agent', /^agent\//],
+  // Before what it is a part of: it loads grpc-js.
+  ['spire', /^integrations\/authority\/spire-client/],
   ['authority', /^integrations\/authority\//],
   ['mcp', /^integrations\/mcp\//],
   ['testing', /^(?:testing|cli)\//],

@@ -1,6 +1,6 @@
 import { isPromise } from 'node:util/types';
 import { SpiffeError } from '../errors.js';
-import type { Identity, Verifier } from '../identity/source.js';
+import type { Identity, JwtSource, Verifier } from '../identity/source.js';
 import { quote } from '../internal/quote.js';
 
 /**
@@ -19,6 +19,16 @@ export function checkVerifier(verifier: Identity | Verifier): void {
   if (typeof x509?.updates === 'function') return;
   const shown = isPromise(verifier) ? 'a promise' : quote(verifier);
   throw invalid(shown, 'give a Workload that is open, await Workload.open()');
+}
+
+/**
+ * What gives tokens, if anything does. To be asked anew each time, and only where a token is wanted: it is what opens the
+ * stream of a Workload's JWT bundles.
+ */
+export function jwtSourceOf(identity: Identity | Verifier): JwtSource | undefined {
+  const source = 'jwt' in identity ? identity.jwt : undefined;
+  // A BundleSource has something of this name as well: bundles, and no tokens.
+  return source !== undefined && 'fetch' in source ? source : undefined;
 }
 
 function invalid(shown: string, hint: string): SpiffeError {

@@ -2,11 +2,10 @@ import { createPrivateKey, generateKeyPairSync } from 'node:crypto';
 import { Client, Metadata, type ServiceError, status } from '@grpc/grpc-js';
 import { SpiffeError, SpiffeId, verifyX509Svid, Workload, type X509Svid } from 'agent-spiffe';
 import { mintWithSpire } from 'agent-spiffe/authority';
+import { createChannelCredentials } from 'agent-spiffe/grpc';
 import { expect } from 'chai';
 import { CredentialKey } from '#lib/agent/credential/key.js';
-import { MutualTlsCredentials } from '#lib/integrations/authority/channel-credentials.js';
 import { distinguishedName } from '#lib/testing/certificate.js';
-import { parseRule } from '#lib/tls/rule.js';
 import { until } from '../../spire-config/processes.mjs';
 import { craftRequest, type RequestParts } from '../support/certificate-request.js';
 import { describeSpire, TestSpire } from '../support/spire.js';
@@ -161,9 +160,9 @@ async function outcome(
 
 /** Calls a method of SPIRE's server API with an empty request; gives the name of the status. */
 async function call(address: string, identity: Workload, method: string): Promise<string> {
-  const [host = '', port] = address.split(':');
-  const rule = parseRule('spiffe://example.org/spire/server');
-  const credentials = new MutualTlsCredentials({ identity, host, port: Number(port), rule });
+  const credentials = createChannelCredentials(identity, {
+    peer: 'spiffe://example.org/spire/server',
+  });
   const client = new Client(`ipv4:${address}`, credentials);
   try {
     return await new Promise((resolve) => {
@@ -178,6 +177,6 @@ async function call(address: string, identity: Workload, method: string): Promis
     });
   } finally {
     client.close();
-    credentials.destroy();
+    credentials.close();
   }
 }

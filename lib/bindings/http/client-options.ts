@@ -4,7 +4,7 @@ import { WEB_PKI } from '../../identity/peer-rule.js';
 import type { Identity, JwtSource, Verifier } from '../../identity/source.js';
 import { checkDuration, checkOptions } from '../../internal/options.js';
 import { connect, DEFAULT_CONNECT_TIMEOUT_MS } from '../../tls/connect.js';
-import { checkVerifier } from '../../tls/identity.js';
+import { checkVerifier, jwtSourceOf } from '../../tls/identity.js';
 import { connectWeb } from '../../tls/web.js';
 import { type Peers, parsePeers, type Target, type Targets } from './targets.js';
 
@@ -32,12 +32,7 @@ export function parseClient(identity: Identity | Verifier, options: ClientOption
     options,
     "{ peers: { 'https://tools.internal:8443': 'spiffe://example.org/tools' } }",
   );
-  // Asked for anew each time, and only where a token is wanted: it is what opens the stream of a Workload's JWT bundles.
-  const jwt = (): JwtSource | undefined => {
-    const source = 'jwt' in identity ? identity.jwt : undefined;
-    // A BundleSource has something of this name as well: bundles, and no tokens.
-    return source !== undefined && 'fetch' in source ? source : undefined;
-  };
+  const jwt = (): JwtSource | undefined => jwtSourceOf(identity);
   const targets = parsePeers(peers, () => jwt() !== undefined);
   const timeoutMs = checkDuration('connectTimeoutMs', connectTimeoutMs);
   return {

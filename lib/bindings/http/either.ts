@@ -1,5 +1,6 @@
 import { SpiffeError } from '../../errors.js';
 import type { JwtSvid } from '../../identity/jwt/svid.js';
+import { whyNot } from '../../identity/peer-refusal.js';
 import type { Peer } from '../../identity/source.js';
 import type { SpiffeId } from '../../identity/spiffe-id.js';
 import {
@@ -9,7 +10,7 @@ import {
   type Refusal,
   type RequireJwtOptions,
 } from './jwt.js';
-import { type PeerMiddleware, shownPeer, whyNot } from './peer.js';
+import { type PeerMiddleware, shownPeer } from './peer.js';
 
 /** Who calls, and by what that is known. */
 export type Caller =

@@ -1,6 +1,7 @@
 // Not the global types of the same names, which differ a little.
 export type { Dispatcher, Response } from 'undici';
 export type { PemCertificates } from '../../tls/rule.js';
+export type { ProtectOptions, ServerOptions } from '../../tls/server-options.js';
 export { type AgentOptions, createAgent } from './agent.js';
 export type { ClientOptions } from './client-options.js';
 export { createDispatcher, type DispatcherOptions, type UndiciPoolOptions } from './dispatcher.js';
@@ -27,5 +28,5 @@ export {
   peerOf,
   requirePeer,
 } from './peer.js';
-export { createServer, type ProtectOptions, protect, type ServerOptions } from './server.js';
+export { createServer, protect } from './server.js';
 export type { JwtBinding, PeerBinding, Peers, SpiffeBinding, WebBinding } from './targets.js';

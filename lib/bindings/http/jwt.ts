@@ -4,12 +4,13 @@ import { SpiffeError, type SpiffeErrorCode } from '../../errors.js';
 import type { JwtSvid } from '../../identity/jwt/svid.js';
 import { verifyJwtSvid } from '../../identity/jwt/verify.js';
 import { capturedJwt, captureJwt } from '../../identity/peer.js';
+import { REFUSED, whyNot } from '../../identity/peer-refusal.js';
 import { type PeerPredicate, type PeerRule, parsePeerRule } from '../../identity/peer-rule.js';
 import type { JwtBundleSet, JwtSource } from '../../identity/source.js';
 import { checkOptions } from '../../internal/options.js';
 import { type Logger, SILENT } from '../../log.js';
 import { checkRealm, type Fault, readCredentials, refuse } from './bearer.js';
-import { type ForbiddenResponse, type PeerMiddleware, REFUSED, whyNot } from './peer.js';
+import type { ForbiddenResponse, PeerMiddleware } from './peer.js';
 
 /** Options of {@link requireJwt} and of `acceptEither`. */
 export interface RequireJwtOptions {

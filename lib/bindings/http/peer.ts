@@ -3,9 +3,9 @@ import type { Http2ServerRequest, Http2Stream } from 'node:http2';
 import type { Duplex } from 'node:stream';
 import { SpiffeError } from '../../errors.js';
 import { carriedPeer, NOBODY } from '../../identity/peer.js';
-import { type PeerPredicate, type PeerRule, parsePeerRule } from '../../identity/peer-rule.js';
+import { REFUSED, whyNotPeer } from '../../identity/peer-refusal.js';
+import { type PeerRule, parsePeerRule } from '../../identity/peer-rule.js';
 import type { Peer } from '../../identity/source.js';
-import type { SpiffeId } from '../../identity/spiffe-id.js';
 import { checkLogger, type Logger, SILENT } from '../../log.js';
 
 /** What a peer can be read from: a request, a socket, or a stream of http2. */
@@ -83,31 +83,10 @@ export function requirePeer(
   };
 }
 
-function whyNotPeer(
-  peer: Peer | typeof NOBODY | undefined,
-  accepts: PeerPredicate,
-): string | undefined {
-  if (peer === undefined) return 'no gate has verified it';
-  if (peer === NOBODY) return 'it showed no SVID';
-  return whyNot(accepts, peer.id);
-}
-
-/** What a refusal is called in a log. */
-export const REFUSED = 'refused a request';
-
 /** Who is at the other end; `undefined` for nobody, and where no gate has looked. */
 export function shownPeer(carrier: PeerCarrier): Peer | undefined {
   const { peer } = carriedPeer(carrier);
   return peer === NOBODY ? undefined : peer;
-}
-
-/** Why a rule does not accept this ID; `undefined` when it does. */
-export function whyNot(accepts: PeerPredicate, id: SpiffeId): string | undefined {
-  try {
-    return accepts(id) ? undefined : 'the rule says no';
-  } catch (error) {
-    return error instanceof Error ? error.message : 'the rule failed';
-  }
 }
 
 /** Answers with a status that says nothing more. */

@@ -2,39 +2,15 @@ import type { RequestListener } from 'node:http';
 import { createServer as createHttpsServer, type Server } from 'node:https';
 import { Server as TlsServer } from 'node:tls';
 import { SpiffeError } from '../../errors.js';
-import type { PeerRule, UNAUTHENTICATED_CLIENTS } from '../../identity/peer-rule.js';
 import type { Identity } from '../../identity/source.js';
-import { checkDuration, checkOptions } from '../../internal/options.js';
-import { quote } from '../../internal/quote.js';
-import { checkLogger, type Logger, SILENT } from '../../log.js';
 import { checkIdentity } from '../../tls/identity.js';
-import { parseAdmission } from '../../tls/rule.js';
 import { guardServer } from '../../tls/serve.js';
-
-/** Options of {@link protect}. */
-export interface ProtectOptions {
-  /**
-   * Whom the server lets in. There is no default. `UNAUTHENTICATED_CLIENTS` lets in everyone: a client that shows a
-   * certificate must still be a valid peer, whose ID {@link peerOf} tells; for one that shows none, `peerOf` throws.
-   */
-  readonly allow: PeerRule | typeof UNAUTHENTICATED_CLIENTS;
-  /** The oldest version of TLS that is spoken. Default: `TLSv1.2`. */
-  readonly minVersion?: 'TLSv1.2' | 'TLSv1.3';
-  /**
-   * Told of each peer that is refused, with code, reason and address, and of each connection closed because trust was
-   * withdrawn. Default: silent.
-   */
-  readonly logger?: Logger;
-}
-
-/** Options of {@link createServer}. */
-export interface ServerOptions extends ProtectOptions {
-  /** How long a client may take over its TLS handshake, in milliseconds. Default: 10 000. */
-  readonly handshakeTimeoutMs?: number;
-}
-
-const HANDSHAKE_TIMEOUT_MS = 10_000;
-const EXAMPLE = "{ allow: 'spiffe://example.org/agents/*' }";
+import {
+  type ProtectOptions,
+  parseHandshakeTimeout,
+  parseProtect,
+  type ServerOptions,
+} from '../../tls/server-options.js';
 
 /**
  * Makes a server over mutual TLS: an `https.Server`, which presents the newest SVID of `identity` and whose handler is
@@ -48,10 +24,9 @@ export function createServer(
   options: ServerOptions,
   handler?: RequestListener,
 ): Server {
-  const { handshakeTimeoutMs = HANDSHAKE_TIMEOUT_MS, ...rest } = checkOptions(options, EXAMPLE);
-  const handshakeTimeout = checkDuration('handshakeTimeoutMs', handshakeTimeoutMs);
+  const handshakeTimeout = parseHandshakeTimeout(options);
   const server = createHttpsServer({ handshakeTimeout }, handler);
-  protect(server, identity, rest);
+  protect(server, identity, options);
   return server;
 }
 
@@ -77,16 +52,5 @@ export function protect(server: TlsServer, identity: Identity, options: ProtectO
       'cannot protect this server: it listens already, so someone may have come in unverified; protect it before',
     );
   }
-  const { allow, minVersion, logger = SILENT } = checkOptions(options, EXAMPLE);
-  if (minVersion !== undefined && minVersion !== 'TLSv1.2' && minVersion !== 'TLSv1.3') {
-    throw new SpiffeError(
-      'ERR_SPIFFE_OPTION_INVALID',
-      `cannot take ${quote(minVersion)} as minVersion: give TLSv1.2 or TLSv1.3`,
-    );
-  }
-  guardServer(server, checkIdentity(identity), {
-    ...parseAdmission(allow),
-    logger: checkLogger(logger),
-    ...(minVersion === undefined ? {} : { minVersion }),
-  });
+  guardServer(server, checkIdentity(identity), parseProtect(options));
 }

@@ -1,22 +1,33 @@
 import { isIP } from 'node:net';
 import { Client, Metadata, type ServiceError, status } from '@grpc/grpc-js';
+import { MutualTlsCredentials } from '../../bindings/grpc/channel-credentials.js';
 import { SpiffeError } from '../../errors.js';
+import type { Identity } from '../../identity/source.js';
 import { quote } from '../../internal/quote.js';
 import { MINT_X509_SVID, type MintX509SvidResponse } from '../../sources/spire/proto.js';
-import { type MutualTls, MutualTlsCredentials } from './channel-credentials.js';
+import { DEFAULT_CONNECT_TIMEOUT_MS } from '../../tls/connect.js';
+import type { Rule } from '../../tls/rule.js';
 import type { MintRequest } from './mint.js';
 
 const ANSWER_MS = 10_000;
 
+/** Which server, and as whom it is asked. */
+export interface SpireServer {
+  readonly identity: Identity;
+  readonly host: string;
+  readonly port: number;
+  readonly rule: Rule;
+}
+
 /** A channel to SPIRE's server. It loads grpc-js, so it is itself loaded on first use. */
 export class SpireClient {
-  readonly #to: MutualTls;
+  readonly #to: SpireServer;
   readonly #credentials: MutualTlsCredentials;
   readonly #client: Client;
 
-  constructor(to: MutualTls) {
+  constructor(to: SpireServer) {
     this.#to = to;
-    this.#credentials = new MutualTlsCredentials(to);
+    this.#credentials = new MutualTlsCredentials({ ...to, timeoutMs: DEFAULT_CONNECT_TIMEOUT_MS });
     this.#client = new Client(target(to), this.#credentials, {
       'grpc.enable_http_proxy': 0,
       'grpc.use_local_subchannel_pool': 1,
@@ -36,7 +47,7 @@ export class SpireClient {
 
   close(): void {
     this.#client.close();
-    this.#credentials.destroy();
+    this.#credentials.close();
   }
 
   #call(
@@ -72,13 +83,13 @@ export class SpireClient {
     return new SpiffeError(
       refused ? 'ERR_SPIFFE_CREDENTIAL_DENIED' : 'ERR_SPIFFE_CREDENTIAL_UNAVAILABLE',
       `cannot mint an SVID: SPIRE at ${quote(`${host}:${port}`)} answers ${status[code] ?? code}: ${quote(details)}`,
-      { cause: refused ? undefined : this.#credentials.trouble, grpcStatus: code },
+      { cause: refused ? undefined : this.#credentials.lastFailure, grpcStatus: code },
     );
   }
 }
 
 /** The address as grpc-js takes it; an IP address by a scheme that looks nothing up. */
-function target({ host, port }: MutualTls): string {
+function target({ host, port }: SpireServer): string {
   switch (isIP(host)) {
     case 4:
       return `ipv4:${host}:${port}`;
