@@ -1,5 +1,6 @@
 import { SpiffeError } from '../../errors.js';
 import type { BoundFetch, BoundResponse } from '../../identity/source.js';
+import { textWithin } from '../../internal/bounded-text.js';
 import { SYSTEM_CLOCK } from '../../internal/clock.js';
 import { isJsonObject, member } from '../../internal/json.js';
 import { checkDuration } from '../../internal/options.js';
@@ -63,7 +64,7 @@ export function taskCredentials(options: TaskCredentialsOptions): TaskCredential
       });
       const headers = { 'content-type': 'application/json' };
       let response: BoundResponse;
-      let answer: string;
+      let answer: string | undefined;
       // Not AbortSignal.any and .timeout: they stay until the time is over, whatever came before.
       const waiting = new AbortController();
       const late = SYSTEM_CLOCK.setTimeout(
@@ -75,7 +76,7 @@ export function taskCredentials(options: TaskCredentialsOptions): TaskCredential
       try {
         signal.throwIfAborted();
         response = await fetch(url, { method: 'POST', headers, body, signal: waiting.signal });
-        answer = await response.text();
+        answer = await textWithin(response, LONGEST_ANSWER);
       } catch (cause) {
         signal.throwIfAborted();
         throw unavailable(url, 'it did not answer', cause);
@@ -83,6 +84,7 @@ export function taskCredentials(options: TaskCredentialsOptions): TaskCredential
         SYSTEM_CLOCK.clearTimeout(late);
         signal.removeEventListener('abort', abort);
       }
+      if (answer === undefined) throw unavailable(url, 'its answer is too long');
       if (response.status === 200) return readCertificates(url, answer);
       const said = `it answered ${response.status}: ${quote(answer.trim())}`;
       if (response.status < 400 || response.status > 499 || response.status === 429)
@@ -96,7 +98,6 @@ export function taskCredentials(options: TaskCredentialsOptions): TaskCredential
 }
 
 function readCertificates(url: string, answer: string): readonly Uint8Array[] {
-  if (answer.length > LONGEST_ANSWER) throw unavailable(url, 'its answer is too long');
   let value: unknown;
   try {
     value = JSON.parse(answer);

@@ -1,9 +1,10 @@
 import type { BoundFetch, X509BundleSource } from '../../identity/source.js';
 import type { SpiffeId } from '../../identity/spiffe-id.js';
+import { textWithin } from '../../internal/bounded-text.js';
 import type { Clock } from '../../internal/clock.js';
 import { quote } from '../../internal/quote.js';
 import type { GrantStatus } from '../grant/verify.js';
-import { invalid, type RevocationList, verifyList } from './list.js';
+import { invalid, LONGEST_LIST, type RevocationList, verifyList } from './list.js';
 import { madeAt, type RevocableLink } from './source.js';
 
 /** What the feeds of one source share. */
@@ -76,7 +77,10 @@ export class Feed {
       const response = await fetch(this.url, { signal: within });
       if (response.status !== 200)
         throw invalid(`of ${this.publisher}`, `${quote(this.url)} answered ${response.status}`);
-      return await response.text();
+      const text = await textWithin(response, LONGEST_LIST);
+      if (text === undefined)
+        throw invalid(`of ${this.publisher}`, `it is longer than ${LONGEST_LIST} characters`);
+      return text;
     } finally {
       clock.clearTimeout(timer);
     }

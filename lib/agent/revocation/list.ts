@@ -14,7 +14,7 @@ import { isWhole } from '../grant/token.js';
 /** The `typ` of a list; with `application/` before it, its media type. */
 export const LIST_TYPE = 'spiffe-revocations+jwt';
 /** Characters: more than a list of all that one guard may have out. */
-const LONGEST_LIST = 8 * 1024 * 1024;
+export const LONGEST_LIST: number = 8 * 1024 * 1024;
 /** A list may be valid for ten minutes, so that no publisher can make its verifiers believe one for longer. */
 export const LONGEST_VALID_MS = 600_000;
 /** How far ahead of ours a publisher's clock may be, seconds. */

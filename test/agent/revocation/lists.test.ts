@@ -133,6 +133,23 @@ describe('lists of revoked grants', () => {
       await verifier.lists.close();
     });
 
+    it('are read no further than one may be long, so that none fills the memory of its verifiers', async () => {
+      let pieces = 0;
+      const body = new ReadableStream({
+        pull: (controller) => {
+          pieces += 1;
+          controller.enqueue(new Uint8Array(1_048_576));
+        },
+      });
+      const endless = Object.assign(() => Promise.resolve(new Response(body)), {
+        peerRule: () => RESEARCHER.toString(),
+      });
+      const verifier = await verifying(world.ca, clock, endpoints, [publisher], { fetch: endless });
+      expect(complaints(verifier)).to.contain('longer than 8388608');
+      expect(pieces).to.be.within(9, 11);
+      await verifier.lists.close();
+    });
+
     it('of one publisher are asked for in time, though another does not answer', async () => {
       const other = new Publisher(
         world.ca,
