@@ -97,7 +97,9 @@ function describeStep({
   directory,
   index,
 }: AuditChainStep & { readonly agent: string }): string {
-  const behalf = onBehalfOf.map((each) => ` for ${each ?? 'one whose log is not here'}`);
+  const behalf = onBehalfOf.map(
+    (each) => ` for ${each ?? 'one whom these logs do not name for certain'}`,
+  );
   const time = member(record, 'time');
   const at = typeof time === 'number' ? new Date(time).toISOString() : '';
   const said = [textOf(record, 'message'), textOf(record, 'status_detail')].filter(Boolean);

@@ -17,7 +17,7 @@ export interface AuditChainStep {
   readonly task: string | undefined;
   /**
    * On whose behalf: who called it by a grant, who gave them that, and so on to whoever issued the root; then the user of
-   * the task there, where it has one. One whose log is not among these is `undefined`.
+   * the task there, where it has one. One whose log is not among these, or whom two logs claim to be, is `undefined`.
    */
   readonly onBehalfOf: readonly (string | undefined)[];
 }
@@ -97,8 +97,14 @@ interface Task {
 
 interface Grant {
   readonly chain: readonly string[];
-  by: TaskKey | undefined;
-  agent: string | undefined;
+  /** Who say that they signed it. */
+  readonly claims: { readonly key: TaskKey; readonly agent: string }[];
+}
+
+/** Who signed a grant. Nobody, when two agents say that they did: one of their logs does not tell the truth. */
+function giverOf(grant: Grant | undefined): Partial<Grant['claims'][number]> {
+  const [first, ...more] = grant?.claims ?? [];
+  return first === undefined || more.some(({ agent }) => agent !== first.agent) ? {} : first;
 }
 
 /** Which task signed which grant, and which was started by which. */
@@ -121,14 +127,13 @@ class ChainMap {
     const found = grantOf(record);
     if (found === undefined) return;
     const { jti, chain, holder } = found;
-    const grant = this.#grants.get(jti) ?? { chain, by: undefined, agent: undefined };
+    const grant = this.#grants.get(jti) ?? { chain, claims: [] };
     this.#grants.set(jti, grant);
     switch (kindOf(record)) {
       case 'grant.issue':
       case 'grant.derive':
         task.signed.add(jti);
-        grant.by ??= key;
-        grant.agent ??= agent;
+        grant.claims.push({ key, agent });
         break;
       case 'grant.accept':
         task.chains.push(chain);
@@ -159,7 +164,11 @@ class ChainMap {
     for (const key of whole)
       for (const jti of this.#tasks.get(key)?.chains.flat() ?? [])
         if (!below.has(jti)) above.add(jti);
-    const around = new Set([...above, ...below].map((jti) => this.#grants.get(jti)?.by));
+    const around = new Set(
+      [...above, ...below].flatMap(
+        (jti) => this.#grants.get(jti)?.claims.map(({ key }) => key) ?? [],
+      ),
+    );
     return {
       has: (log, record) => {
         const kind = kindOf(record);
@@ -182,12 +191,12 @@ class ChainMap {
     if (task === undefined) return [];
     const [chain] = task.chains;
     if (chain === undefined) return task.user === undefined ? [] : [task.user];
-    const signers = chain.map((jti) => this.#grants.get(jti)?.agent).toReversed();
+    const signers = chain.map((jti) => giverOf(this.#grants.get(jti)).agent).toReversed();
     // The root, and the first grant below it, are both of whoever issued it; a task may hold its grant itself.
     const givers = [task.agent, task.holder, ...signers].filter(
       (agent, at, all) => at > 0 && agent !== all[at - 1],
     );
-    const root = this.#grants.get(chain[0] ?? '')?.by;
+    const root = giverOf(this.#grants.get(chain[0] ?? '')).key;
     const user = root === undefined ? undefined : this.#tasks.get(root)?.user;
     return user === undefined ? givers : [...givers, user];
   }

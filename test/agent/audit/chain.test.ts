@@ -1,9 +1,12 @@
-import { type AuditChainStep, followAuditChain } from 'agent-spiffe/agent';
+import { join } from 'node:path';
+import { type AuditChainStep, auditLog, followAuditChain } from 'agent-spiffe/agent';
+import { TestCa } from 'agent-spiffe/testing';
 import { expect } from 'chai';
 import { TemporaryDirectory } from '../../support/audit.js';
 import { type ChainedLogs, writeChainedLogs } from '../../support/chained-logs.js';
 import { rejection } from '../../support/rejection.js';
-import { MAILER, ORCHESTRATOR, RESEARCHER } from '../delegation/world.js';
+import { staticIdentity } from '../../support/static-identity.js';
+import { MAILER, ORCHESTRATOR, RESEARCHER, STRANGER } from '../delegation/world.js';
 
 const IDS = [ORCHESTRATOR, RESEARCHER, MAILER];
 const nameOf = (id: string): string => id.split('/').at(-1) ?? '';
@@ -98,6 +101,31 @@ describe('a chain in the logs of several processes', () => {
     const steps = await follow(logs.ids[1] ?? '');
     const refused = steps.find(({ kind }) => kind === 'grant.refuse');
     expect(refused?.record).to.include({ status_code: 'peer' });
+  });
+
+  it('is not laid to whoever says to have begun it, as long as another says so too', async () => {
+    const directory = join(home.path, 'liar');
+    const log = auditLog(directory);
+    await log.open(staticIdentity(TestCa.create('example.org'), STRANGER));
+    const [root = ''] = logs.ids;
+    const grant = { jti: root, chain: [root], holder: STRANGER, tools: [], expiresAt: 0 };
+    const task = { id: 'made up', purpose: 'to lie', endUser: 'mallory' };
+    const base = { time: 0, agent: STRANGER, task };
+    await log.append({ ...base, kind: 'grant.issue', grant, issuer: STRANGER });
+    await log.close();
+    const honest = logs.directories.map((each, at) => ({ directory: each, id: IDS[at] ?? '' }));
+    const liar = { directory, id: STRANGER };
+    for (const all of [
+      [liar, ...honest],
+      [...honest, liar],
+    ]) {
+      const steps = await followAuditChain(logs.ids.at(-1) ?? '', all);
+      const calls = steps.filter(({ kind }) => kind === 'call.intent');
+      expect(calls.map(({ onBehalfOf }) => onBehalfOf)).to.deep.equal([
+        [ORCHESTRATOR, undefined],
+        [RESEARCHER, ORCHESTRATOR, undefined],
+      ]);
+    }
   });
 
   it('cannot be followed where no record names it', async () => {
