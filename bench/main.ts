@@ -8,6 +8,7 @@ import { agentComparisons } from './agent.js';
 import { auditComparisons } from './audit.js';
 import { GoSpiffe } from './go.js';
 import { grantComparisons } from './grant.js';
+import { grpcComparisons } from './grpc.js';
 import { guardedComparisons } from './guarded.js';
 import { identityComparisons } from './identity.js';
 import { jwtComparisons } from './jwt.js';
@@ -23,6 +24,7 @@ const api = await WorkloadApiServer.open({ trustDomain: 'example.org', identitie
 const material = await makeMaterial();
 const go = await GoSpiffe.start(material);
 const tls = await tlsComparisons(material, go);
+const grpc = await grpcComparisons(material);
 const jwt = await jwtComparisons(material, go, api);
 const agent = await agentComparisons(api.address);
 const guarded = await guardedComparisons(api.address);
@@ -31,6 +33,7 @@ const comparisons: readonly Comparison[] = [
   ...identityComparisons(material, go),
   ...jwt.comparisons,
   ...tls.comparisons,
+  ...grpc.comparisons,
   ...agent.comparisons,
   ...guarded.comparisons,
   ...audit.comparisons,
@@ -51,6 +54,7 @@ await Promise.all([
   audit.close(),
   go?.close(),
 ]);
+grpc.close();
 await api.close();
 
 const machine = { node: process.version, cpu: cpus()[0]?.model, cores: cpus().length, rounds };

@@ -97,7 +97,7 @@ export async function tlsComparisons(
 }
 
 /** An identity that never changes. */
-function identityOf(svid: X509Svid, bundles: X509Bundles): Identity {
+export function identityOf(svid: X509Svid, bundles: X509Bundles): Identity {
   const snapshot: X509Snapshot = { sequence: 1, state: 'ready', svid, svids: [svid], bundles };
   const x509 = {
     state: snapshot.state,
@@ -112,7 +112,8 @@ function identityOf(svid: X509Svid, bundles: X509Bundles): Identity {
   return { x509 };
 }
 
-function bareOptions(svid: X509Svid, ca: TestCa): SecureContextOptions {
+/** What the bare column presents, and whom it trusts. */
+export function bareOptions(svid: X509Svid, ca: TestCa): SecureContextOptions {
   return {
     key: svid.privateKey.export({ type: 'pkcs8', format: 'pem' }),
     cert: svid.certificates.map(pem).join(''),

@@ -2,15 +2,20 @@ import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import { get } from 'node:https';
 import { text } from 'node:stream/consumers';
+import { type ServiceError, status } from '@grpc/grpc-js';
 import type { Identity, PeerRule } from 'agent-spiffe';
+import { createChannelCredentials } from 'agent-spiffe/grpc';
 import { createAgent, createDispatcher, createFetch, type Peers } from 'agent-spiffe/http';
+import { expect } from 'chai';
 import { request } from 'undici';
 import { connect } from '#lib/tls/connect.js';
 import { parseRule } from '#lib/tls/rule.js';
+import { EchoClient } from '../support/grpc.js';
 
 /** A kind of client that stands behind the gate. */
 export interface ClientTarget {
   readonly name: string;
+  readonly protocol: 'http/1.1' | 'grpc';
   /** Sends one request to `https://127.0.0.1:<port>/`, whose server must meet `rule`, and gives the answer's body. */
   call(identity: Identity, port: number, rule: PeerRule, timeoutMs?: number): Promise<string>;
 }
@@ -21,6 +26,7 @@ const originAt = (port: number): string => `https://127.0.0.1:${port}`;
 export const CLIENT_TARGETS: readonly ClientTarget[] = [
   {
     name: 'connect',
+    protocol: 'http/1.1',
     call: async (identity, port, rule, timeoutMs = 10_000) => {
       const at = { host: '127.0.0.1', port, rule: parseRule(rule), timeoutMs };
       const socket = await connect(identity, at);
@@ -32,6 +38,7 @@ export const CLIENT_TARGETS: readonly ClientTarget[] = [
   },
   {
     name: 'createFetch',
+    protocol: 'http/1.1',
     call: async (identity, port, rule, connectTimeoutMs = 10_000) => {
       const peers: Peers = { [originAt(port)]: rule };
       await using fetch = createFetch(identity, { peers, connectTimeoutMs });
@@ -40,6 +47,7 @@ export const CLIENT_TARGETS: readonly ClientTarget[] = [
   },
   {
     name: 'createDispatcher',
+    protocol: 'http/1.1',
     call: async (identity, port, rule, connectTimeoutMs = 10_000) => {
       const peers: Peers = { [originAt(port)]: rule };
       const dispatcher = createDispatcher(identity, { peers, connectTimeoutMs });
@@ -53,6 +61,7 @@ export const CLIENT_TARGETS: readonly ClientTarget[] = [
   },
   {
     name: 'createAgent',
+    protocol: 'http/1.1',
     call: async (identity, port, rule, connectTimeoutMs = 10_000) => {
       const peers: Peers = { [originAt(port)]: rule };
       const agent = createAgent(identity, { peers, connectTimeoutMs });
@@ -62,6 +71,24 @@ export const CLIENT_TARGETS: readonly ClientTarget[] = [
         return await text(response);
       } finally {
         agent.destroy();
+      }
+    },
+  },
+  {
+    name: 'createChannelCredentials',
+    protocol: 'grpc',
+    call: async (identity, port, rule, handshakeTimeoutMs = 10_000) => {
+      using credentials = createChannelCredentials(identity, { peer: rule, handshakeTimeoutMs });
+      using client = new EchoClient(`127.0.0.1:${port}`, credentials);
+      try {
+        return await client.unary('x');
+      } catch (error) {
+        const failure = credentials.lastFailure;
+        if (!(failure instanceof Error)) throw error;
+        // What grpc-js tells whoever called.
+        expect((error as ServiceError).code).to.equal(status.UNAVAILABLE);
+        expect((error as ServiceError).details).to.include(failure.message);
+        throw failure;
       }
     },
   },

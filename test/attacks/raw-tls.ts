@@ -61,11 +61,14 @@ export interface RawServer {
   close(): Promise<void>;
 }
 
-/** `answer` is written once a connection has sent anything. */
+/** What is written whenever a connection has sent something: always the same, or made for each connection anew. */
+export type Answer = string | (() => (chunk: Buffer) => Uint8Array | undefined);
+
+/** Writes `answer` to whatever is sent. */
 export async function rawServer(options: {
   readonly version: Version;
   readonly presents: Credential | undefined;
-  readonly answer: string;
+  readonly answer: Answer;
 }): Promise<RawServer> {
   const sockets = new Set<TLSSocket>();
   let received = 0;
@@ -80,9 +83,11 @@ export async function rawServer(options: {
     (socket) => {
       sockets.add(socket);
       socket.on('error', () => {});
+      const { answer } = options;
+      const answerTo = typeof answer === 'string' ? () => answer : answer();
       socket.on('data', (chunk: Buffer) => {
         received += chunk.length;
-        socket.write(options.answer);
+        socket.write(answerTo(chunk) ?? '');
       });
     },
   );

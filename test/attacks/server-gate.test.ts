@@ -25,7 +25,7 @@ async function run(target: ServerTarget, version: Version, attempt: Attempt): Pr
     reached.push(peer);
   });
   const port = await listen(server);
-  const { request, answered } = PROTOCOLS[target.alpn];
+  const { request, answered } = PROTOCOLS[target.protocol ?? target.alpn];
   const { presents } = attempt;
   const early = request;
   const enough = answered;
@@ -37,7 +37,7 @@ async function run(target: ServerTarget, version: Version, attempt: Attempt): Pr
 
 for (const target of SERVER_TARGETS) {
   describe(`the gate before ${target.name}`, () => {
-    const { answered } = PROTOCOLS[target.alpn];
+    const { answered } = PROTOCOLS[target.protocol ?? target.alpn];
     for (const version of VERSIONS) {
       for (const { title, code, attack, twin } of ROWS) {
         it(`refuses over ${version} a client that has ${title}, its request sent along; the twin passes`, async () => {

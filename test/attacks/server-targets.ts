@@ -1,13 +1,25 @@
 import { createSecureServer } from 'node:http2';
 import { createServer as createHttpsServer } from 'node:https';
 import { createServer as createTlsServer, type Server } from 'node:tls';
+import {
+  Server as GrpcServer,
+  ServerInterceptingCall,
+  type ServerInterceptor,
+  type ServerUnaryCall,
+  type sendUnaryData,
+} from '@grpc/grpc-js';
 import type { Identity } from 'agent-spiffe';
+import { createServer as createGrpcServer, peerOf as peerOfCall } from 'agent-spiffe/grpc';
 import { createServer, type ProtectOptions, peerOf, protect } from 'agent-spiffe/http';
+import { ECHO } from '../support/grpc.js';
+import { UNARY_CALL } from './grpc-frames.js';
 
 /** A kind of server that stands behind the gate. */
 export interface ServerTarget {
   readonly name: string;
   readonly alpn: 'http/1.1' | 'h2';
+  /** What is spoken. Default: that of `alpn`. */
+  readonly protocol?: keyof typeof PROTOCOLS;
   /** `reached` is told who came through, by everything of the server that could be reached. */
   make(identity: Identity, options: ProtectOptions, reached: (peer: string) => void): Server;
 }
@@ -36,7 +48,11 @@ const HTTP2 = {
   },
 };
 
-export const PROTOCOLS = { 'http/1.1': HTTP1, h2: HTTP2 } as const;
+export const PROTOCOLS = {
+  'http/1.1': HTTP1,
+  h2: HTTP2,
+  grpc: { request: UNARY_CALL, answered: HTTP2.answered },
+} as const;
 
 /** One for each way to put a server behind the gate. */
 export const SERVER_TARGETS: readonly ServerTarget[] = [
@@ -113,6 +129,25 @@ export const SERVER_TARGETS: readonly ServerTarget[] = [
         socket.once('data', () => socket.end('HTTP/1.1 200 OK\r\n\r\n'));
       });
       return server;
+    },
+  },
+  {
+    name: 'createServer of gRPC',
+    alpn: 'h2',
+    protocol: 'grpc',
+    make: (identity, options, reached) => {
+      const seen: ServerInterceptor = (_, call) => {
+        reached(peerOfCall(call).id.toString());
+        return new ServerInterceptingCall(call);
+      };
+      const server = new GrpcServer({ interceptors: [seen] });
+      server.addService(ECHO, {
+        unary: (call: ServerUnaryCall<string, string>, done: sendUnaryData<string>) => {
+          reached(peerOfCall(call).id.toString());
+          done(null, 'hi');
+        },
+      });
+      return createGrpcServer(identity, options, server);
     },
   },
 ];

@@ -12,7 +12,8 @@ import { rejection } from '../support/rejection.js';
 
 const RULE = [PEER, SELF];
 
-for (const target of CLIENT_TARGETS) {
+// For gRPC: test/bindings/grpc/calls.test.ts.
+for (const target of CLIENT_TARGETS.filter(({ protocol }) => protocol === 'http/1.1')) {
   describe(`${target.name}, when the server does not let us in`, () => {
     it('says that the server has refused us, and asks whether it allows our ID', async () => {
       const server = createServer(selfIdentity(), { allow: PEER }, (_request, response) => {

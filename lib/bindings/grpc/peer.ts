@@ -51,19 +51,24 @@ export function peerIfAny(call: PeerCarrier): Peer | undefined {
 
 type AuthContext = ReturnType<InterceptingCall['getAuthContext']>;
 
-const contexts = new WeakMap<Peer, AuthContext>();
-const NOBODYS = contextOf(NOBODY);
+/** By session of http2: the peer is that of its connection, and to ask through its proxy costs every call. */
+const contexts = new WeakMap<object, AuthContext | undefined>();
 
-function contextOf(peer: Peer | typeof NOBODY): AuthContext {
-  const context: AuthContext = { transportSecurityType: 'ssl' };
-  capturePeer(context, peer);
+function contextOf(session: { readonly socket: object }): AuthContext | undefined {
+  if (contexts.has(session)) return contexts.get(session);
+  const { peer } = carriedPeer({ session });
+  let context: AuthContext | undefined;
+  if (peer !== undefined) {
+    context = { transportSecurityType: 'ssl' };
+    capturePeer(context, peer);
+  }
+  contexts.set(session, context);
   return context;
 }
 
-function knownContextOf(peer: Peer): AuthContext {
-  const context = contexts.get(peer) ?? contextOf(peer);
-  contexts.set(peer, context);
-  return context;
+/** Of grpc-js's own call: the stream of http2. Without it nobody is known, and so nobody let through. */
+interface CallOnHttp2 {
+  readonly stream?: { readonly session?: { readonly socket: object } };
 }
 
 /**
@@ -71,13 +76,9 @@ function knownContextOf(peer: Peer): AuthContext {
  * way that leads from a handler through every other interceptor to here.
  */
 export const withPeer: ServerInterceptor = (_, call) => {
-  // Of grpc-js's own: the stream of http2. Without it nobody is known, and so nobody let through.
-  const { stream = {} } = call as { readonly stream?: object };
-  const { peer } = carriedPeer(stream);
-  if (peer !== undefined) {
-    const context = peer === NOBODY ? NOBODYS : knownContextOf(peer);
-    call.getAuthContext = () => context;
-  }
+  const session = (call as CallOnHttp2).stream?.session;
+  const context = session === undefined ? undefined : contextOf(session);
+  if (context !== undefined) call.getAuthContext = () => context;
   return call as InterceptingCall;
 };
 

@@ -55,7 +55,7 @@ describe('JWT-SVIDs over gRPC', () => {
     expect(me.jwt.asked).to.deep.equal([]);
   });
 
-  it('stand in the way of an authorization of the call’s own, which then fails', async () => {
+  it('stand in the way of an authorization of the call’s own, which then fails and is not sent', async () => {
     using credentials = createChannelCredentials(jwtIdentity(ca, AGENT), {
       peer: TOOLS,
       jwtAudience: 'search',
@@ -66,6 +66,10 @@ describe('JWT-SVIDs over gRPC', () => {
     const { code, details } = await failureOf(client.unary('one', metadata));
     expect(code).to.equal(status.INTERNAL);
     expect(details).to.include('authorization');
+    // By now the first would have come.
+    await client.unary('two');
+    expect(echo.calls).to.have.length(1);
+    expect(echo.calls[0]?.metadata.get('authorization')).to.have.length(1);
   });
 
   it('fail the call as UNAVAILABLE when there is none to be had, and it is not sent', async () => {
