@@ -47,7 +47,16 @@ export const RECIPES = {
     command: [built('audit', 'audit')],
   },
   go: {
-    sources: ['go.mod', 'go.sum', 'bench.go', 'main.go', 'oracle.go', 'peer.go', 'read.go'],
+    sources: [
+      'go.mod',
+      'go.sum',
+      'bench.go',
+      'grpc.go',
+      'main.go',
+      'oracle.go',
+      'peer.go',
+      'read.go',
+    ],
     toolchain: ['go', 'version'],
     build: [['go', 'build', '-trimpath', '-buildvcs=false', '-o', built('go', 'interop'), '.']],
     command: [built('go', 'interop')],

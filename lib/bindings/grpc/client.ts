@@ -28,8 +28,8 @@ export interface SpiffeChannelCredentials extends ChannelCredentials {
   /** Why the newest attempt to connect failed, a `SpiffeError`; `undefined` once one has succeeded. */
   readonly lastFailure: unknown;
   /**
-   * Closes every connection made with these credentials at once, calls in flight included; no other is made. To be called
-   * after `client.close()`, by which grpc-js lets go of an idle connection only some seconds later.
+   * Closes every connection made with these credentials at once; no other is made. `client.close()` lets calls in flight
+   * end first; this ends them.
    */
   close(): void;
   [Symbol.dispose](): void;

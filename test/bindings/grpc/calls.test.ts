@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import type { Socket } from 'node:net';
 import { type ServiceError, status } from '@grpc/grpc-js';
 import { UNAUTHENTICATED_CLIENTS, Workload } from 'agent-spiffe';
 import { createChannelCredentials, peerIfAny, peerOf } from 'agent-spiffe/grpc';
@@ -188,18 +189,34 @@ describe('gRPC, when the trust under a connection goes', () => {
     expect(await stub.unary('three')).to.equal('hello three');
   });
 
-  it('closes every connection with its credentials, and makes no other', async () => {
+  it('closes an idle connection with its client, and lets a call in flight end', async () => {
     await using echo = await EchoServer.open(staticIdentity(ca, TOOLS), { allow: AGENT });
-    const client = staticIdentity(ca, AGENT);
-    const credentials = createChannelCredentials(client, { peer: TOOLS });
-    using stub = new EchoClient(echo.target, credentials);
-    const held = stub.download('hold');
+    const me = staticIdentity(ca, AGENT);
+    const accepted = once(echo.port, 'secureConnection') as Promise<[Socket]>;
+    using client = new EchoClient(echo.target, createChannelCredentials(me, { peer: TOOLS }));
+    const talk = client.talk();
+    talk.write('before');
+    expect(await once(talk, 'data')).to.deep.equal(['before!']);
+    const closed = once((await accepted)[0], 'close');
+    client.close();
+    talk.write('after');
+    expect(await once(talk, 'data')).to.deep.equal(['after!']);
+    talk.end();
+    talk.resume();
+    await Promise.all([once(talk, 'end'), closed]);
+  });
+
+  it('closes every connection at once with its credentials, and makes no other', async () => {
+    await using echo = await EchoServer.open(staticIdentity(ca, TOOLS), { allow: AGENT });
+    const credentials = createChannelCredentials(staticIdentity(ca, AGENT), { peer: TOOLS });
+    using client = new EchoClient(echo.target, credentials);
+    const held = client.download('hold');
     await once(held, 'data');
     const cut = once(echo.events, 'cancelled');
     const ended = once(held, 'error');
     credentials.close();
     await Promise.all([cut, ended]);
-    const { details } = await failureOf(stub.unary('more'));
+    const { details } = await failureOf(client.unary('more'));
     expect(details).to.include('[ERR_SPIFFE_SOURCE_CLOSED]');
     expect(echo.calls).to.have.length(1);
   });

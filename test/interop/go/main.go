@@ -14,20 +14,22 @@ import (
 )
 
 var commands = map[string]func(ctx context.Context, args []string) error{
-	"version": version,
-	"serve":   serve,
-	"call":    call,
-	"x509":    readX509,
-	"jwt":     readJWT,
-	"oracle":  oracle,
-	"bench":   measure,
+	"version":    version,
+	"serve":      serve,
+	"serve-grpc": serveGRPC,
+	"call":       call,
+	"call-grpc":  callGRPC,
+	"x509":       readX509,
+	"jwt":        readJWT,
+	"oracle":     oracle,
+	"bench":      measure,
 }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	if len(os.Args) < 2 || commands[os.Args[1]] == nil {
-		fmt.Fprintln(os.Stderr, "usage: interop version | serve | call | x509 | jwt | oracle | bench")
+		fmt.Fprintln(os.Stderr, "usage: interop version | serve | serve-grpc | call | call-grpc | x509 | jwt | oracle | bench")
 		os.Exit(2)
 	}
 	if err := commands[os.Args[1]](ctx, os.Args[2:]); err != nil {
