@@ -12,7 +12,7 @@ import {
   type TaskOptions,
   wildcard,
 } from 'agent-spiffe/agent';
-import { guardMcpClient } from 'agent-spiffe/mcp';
+import { guardMcpClient, guardMcpServer } from 'agent-spiffe/mcp';
 import { expect } from 'chai';
 import type { JsonRecord } from '#lib/internal/json.js';
 import { MemoryLog, taskOf } from '../../agent/support.js';
@@ -134,6 +134,34 @@ describe('grants over MCP', () => {
     await call();
     expect(await toldOf(call())).to.deep.equal({ reason: 'grant', step: '7i' });
     expect(done).to.deep.equal([['rename', FULL]]);
+  });
+
+  it('a grant is taken of those alone whom the server names, and naming none is an error', async () => {
+    const clerk = await world.guard(CLERK);
+    const show = clerk.guard.tool('rename', RENAME, (_: object, context: CallContext) =>
+      context.showGrant({ audience: CRM }),
+    );
+    const grant: CallGrant = await clerk.guard
+      .startTask(may())
+      .then((task) => task.run(() => show(FULL)));
+    const other = await world.client(CLERK, served.url);
+    const call = other.callTool({
+      name: 'rename',
+      arguments: FULL,
+      _meta: { [GRANT_META_KEY]: grant.toJSON() },
+    });
+    expect(await toldOf(call)).to.deep.equal({ reason: 'grant', step: 'issuer' });
+    expect(done).to.deep.equal([]);
+    for (const grants of [true, {}, { issuers: [] }, { issuers: CLERK, more: 1 }]) {
+      const options = { server: crm(done), tools: CRM_TOOLS, task: () => undefined, grants };
+      const error = await guardMcpServer(clerk.guard, options as never).then(
+        () => undefined,
+        (thrown: unknown) => thrown,
+      );
+      expect(error, JSON.stringify(grants))
+        .to.have.property('code')
+        .that.is.oneOf(['ERR_SPIFFE_OPTION_INVALID', 'ERR_SPIFFE_PEER_RULE_INVALID']);
+    }
   });
 
   it('the server bounds a call all the same, whatever the grant allows', async () => {
