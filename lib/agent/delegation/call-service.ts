@@ -7,7 +7,7 @@ import type { CallContext } from '../call.js';
 import { GrantError } from '../grant/grant-error.js';
 import { checkFunction, checkMembers, optionError } from '../options.js';
 import type { Delegation } from './delegation.js';
-import { labelsFromHeader } from './labels.js';
+import { labelsFromHeader, labelsTold } from './labels.js';
 
 /** Where a call goes, and by what. */
 export interface CallServiceOptions {
@@ -45,7 +45,8 @@ export async function callService(
     redirect: 'manual',
   };
   const response = await fetch(url, init);
-  const labels = labelsFromHeader(response.headers.get('spiffe-labels'));
+  const told = response.headers.get('spiffe-labels');
+  const labels = labelsTold(told, labelsFromHeader(told), undefined);
   if (labels !== undefined) context.taint(labels);
   const { status } = response;
   if (status >= 300 && status < 400 && response.headers.get('location') !== null) {
@@ -68,7 +69,8 @@ export function takeAnswer(
   delegation: Delegation,
   response: Pick<BoundResponse, 'headers'>,
 ): void {
-  context.taint(labelsFromHeader(response.headers.get('spiffe-labels')) ?? delegation.worst);
+  const told = response.headers.get('spiffe-labels');
+  context.taint(labelsTold(told, labelsFromHeader(told), delegation.worst));
 }
 
 const STEP = /^[0-9a-z]{1,32}$/;

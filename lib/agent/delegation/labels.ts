@@ -23,6 +23,18 @@ export function labelsFromHeader(text: string | null | undefined): Labels | unde
   return more.length > 0 ? undefined : labelsFromJson({ confidentiality, integrity });
 }
 
+/**
+ * What an answer says, by what was read of it; `silent` where it says nothing. What says something that is not understood
+ * could have said anything.
+ */
+export function labelsTold<Silent>(
+  told: unknown,
+  read: Labels | undefined,
+  silent: Silent,
+): Labels | Silent {
+  return read ?? (told === null || told === undefined ? silent : WORST);
+}
+
 /** What a value of JSON says; `undefined` when it is nothing that is understood. */
 export function labelsFromJson(value: unknown): Labels | undefined {
   if (!isJsonObject(value)) return undefined;

@@ -1,6 +1,6 @@
 import type { CallToolResult, Client, FetchLike } from '@modelcontextprotocol/client';
 import { audienceOf } from '../../agent/delegation/call-service.js';
-import { LABELS_META_KEY, labelsFromJson } from '../../agent/delegation/labels.js';
+import { LABELS_META_KEY, labelsFromJson, labelsTold } from '../../agent/delegation/labels.js';
 import { GRANT_META_KEY } from '../../agent/grant/presentation.js';
 import type { Guard, GuardedTool } from '../../agent/guard.js';
 import { checkMembers, optionError } from '../../agent/options.js';
@@ -130,7 +130,8 @@ function wrap(
     const meta = { [GRANT_META_KEY]: grant.toJSON() };
     const result = await client.callTool({ ...call, _meta: meta }, { signal });
     const { _meta: told } = result;
-    const labels = labelsFromJson(told?.[LABELS_META_KEY]);
+    const said = told?.[LABELS_META_KEY];
+    const labels = labelsTold(said, labelsFromJson(said), undefined);
     if (labels !== undefined) context.taint(labels);
     return result;
   });

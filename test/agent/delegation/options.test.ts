@@ -10,6 +10,7 @@ import {
   functionPolicy,
   pathUnder,
   type Task,
+  takeAnswer,
   urlUnder,
   wildcard,
 } from 'agent-spiffe/agent';
@@ -144,6 +145,25 @@ describe('labels in an answer', () => {
       expect(labelsFromHeader(text)).to.equal(undefined);
     for (const value of [null, 7, [], {}, { confidentiality: 'public' }, { integrity: 'trusted' }])
       expect(labelsFromJson(value)).to.equal(undefined);
+  });
+
+  it('are the worst where there is something that nobody understands', () => {
+    const delegation = { worst: { confidentiality: 'internal', integrity: 'trusted' } };
+    const taken = (told: string | null): unknown => {
+      const labels: unknown[] = [];
+      const context = { taint: (each: unknown) => labels.push(each) };
+      const response = { headers: { get: () => told } };
+      takeAnswer(context, delegation as never, response);
+      return labels[0];
+    };
+    const worst = { confidentiality: 'restricted', integrity: 'untrusted' };
+    expect(taken('public, trusted, public, trusted')).to.deep.equal(worst);
+    expect(taken('secret, trusted')).to.deep.equal(worst);
+    expect(taken(null)).to.deep.equal(delegation.worst);
+    expect(taken('public, trusted')).to.deep.equal({
+      confidentiality: 'public',
+      integrity: 'trusted',
+    });
   });
 });
 

@@ -208,6 +208,19 @@ describe('requireGrant', () => {
     });
   });
 
+  it('an answer that says what nobody understands is taken at the worst', async () => {
+    const { url } = await serve(telling('secret, trusted'), { issuers: RESEARCHER });
+    const holder = await world.party(RESEARCHER);
+    const fetch = world.fetch(holder, { [new URL(url).origin]: MAILER });
+    const send = holder.guard.tool('send', SEND, async (_: object, context) =>
+      (await callService(context, { fetch, url })).text(),
+    );
+    await holder.guard.task({ ...MAY, clearance: 'restricted' }, async (task) => {
+      await send({ body: 'hello' });
+      expect(task.labels).to.deep.equal({ confidentiality: 'restricted', integrity: 'untrusted' });
+    });
+  });
+
   it('what an answer says to hold is withheld from a task that is not cleared for it', async () => {
     const { url } = await serve(telling('restricted, trusted'), { issuers: RESEARCHER });
     const holder = await world.party(RESEARCHER);

@@ -1,4 +1,5 @@
 import { Client, ProtocolError } from '@modelcontextprotocol/client';
+import { McpServer } from '@modelcontextprotocol/server';
 import {
   allArguments,
   type CallContext,
@@ -14,6 +15,7 @@ import {
 } from 'agent-spiffe/agent';
 import { guardMcpClient, guardMcpServer } from 'agent-spiffe/mcp';
 import { expect } from 'chai';
+import { z } from 'zod';
 import type { JsonRecord } from '#lib/internal/json.js';
 import { MemoryLog, taskOf } from '../../agent/support.js';
 import { rejection } from '../../support/rejection.js';
@@ -46,6 +48,17 @@ async function toldOf(call: Promise<unknown>): Promise<unknown> {
 
 const may = (more: Partial<TaskOptions> = {}): TaskOptions =>
   taskOf({ rename: allArguments() }, more);
+
+/** Says of its results what nobody understands. */
+function mumbling(): McpServer {
+  const server = new McpServer({ name: 'other', version: '1.0.0' });
+  const spec = { inputSchema: z.object({ id: z.string(), name: z.string() }) };
+  server.registerTool('rename', spec, () => ({
+    content: [],
+    _meta: { 'agent-spiffe/labels': 'public' },
+  }));
+  return server;
+}
 
 describe('grants over MCP', () => {
   let world: World;
@@ -170,6 +183,31 @@ describe('grants over MCP', () => {
     ).to.deep.equal({ reason: 'grant', step: 'receiver' });
     expect(done).to.deep.equal([]);
     expect(served.log.of('grant.refuse')[0]).to.include({ step: 'receiver', tool: 'rename' });
+  });
+
+  it('a result that says what nobody understands is taken at the worst', async () => {
+    const plain = await world.serve(
+      {
+        server: mumbling,
+        tools: { rename: CRM_TOOLS.rename },
+        task: () => once({ rename: allArguments() }),
+      },
+      await world.guard(CRM),
+    );
+    const other = new Client({ name: 'other', version: '1.0.0' }, MODERN);
+    const { guard } = await world.guard(RESEARCHER);
+    const fetch = await world.fetch(RESEARCHER, plain.url);
+    const tools = await guardMcpClient(guard, other, {
+      url: plain.url,
+      fetch,
+      tools: { rename: RENAME },
+      grants: true,
+    });
+    await guard.task(may({ clearance: 'restricted' }), async (task) => {
+      await tools.rename(FULL);
+      expect(task.labels).to.deep.equal({ confidentiality: 'restricted', integrity: 'untrusted' });
+    });
+    await other.close();
   });
 
   it('a body that two parsers read in two ways is refused whole', async () => {
