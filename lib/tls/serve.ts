@@ -49,7 +49,10 @@ export function guardServer(server: Server, identity: Identity, options: GuardOp
   const gated = (event: string | symbol, ...args: unknown[]): boolean => {
     if (event === 'connection' && !gate.prepare(args[0] as Socket)) return true;
     if (event === 'secureConnection' && !gate.admit(args[0] as TLSSocket)) return true;
-    return emit(event, ...args);
+    const heard = emit(event, ...args);
+    // A plain TLS server leaves the connection of a handshake that took too long open, for as long as its client likes.
+    if (event === 'tlsClientError') (args[1] as TLSSocket).destroy();
+    return heard;
   };
   Object.defineProperty(server, 'emit', { value: gated, configurable: true, writable: true });
   server.on('tlsClientError', (error, socket) => gate.tellFailure(error, socket));

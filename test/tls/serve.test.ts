@@ -2,7 +2,12 @@ import { once } from 'node:events';
 import { createServer as createHttpServer } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import { Socket, connect as tcpConnect } from 'node:net';
-import { type TLSSocket, type Server as TlsServer, connect as tlsConnect } from 'node:tls';
+import {
+  createServer as createTlsServer,
+  type TLSSocket,
+  type Server as TlsServer,
+  connect as tlsConnect,
+} from 'node:tls';
 import { inspect } from 'node:util';
 import type { Identity, Logger, X509Svid } from 'agent-spiffe';
 import { createServer, protect, type ServerOptions } from 'agent-spiffe/http';
@@ -215,6 +220,19 @@ describe('protect', () => {
     refusal('ERR_SPIFFE_OPTION_INVALID', 'does not speak TLS', () =>
       protect(server, identity, { allow: CLIENT }),
     );
+  });
+
+  it('closes on a client that does not get its handshake done, on a plain TLS server as well; one that does passes', async () => {
+    const server = createTlsServer({ handshakeTimeout: 50 }, (socket) => socket.end('hello'));
+    protect(server, identity, { allow: CLIENT });
+    const port = await listen(server);
+    const slow = tcpConnect(port, '127.0.0.1');
+    await once(slow.resume(), 'close');
+    const passed = dial(port);
+    const [greeting] = (await once(passed, 'data')) as [Buffer];
+    expect(greeting.toString()).to.equal('hello');
+    passed.destroy();
+    await close(server);
   });
 
   it('refuses to protect a server twice, whose second rule would not be asked', () => {

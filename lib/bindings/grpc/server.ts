@@ -60,8 +60,6 @@ class GrpcPort extends TlsServer {
     );
     this.on('connection', (socket: Socket) => this.#hold(socket));
     this.on('secureConnection', (socket) => this.#serve(socket));
-    // A plain TLS server leaves it open when the handshake has taken too long.
-    this.on('tlsClientError', (_, socket) => socket.destroy());
   }
 
   override close(done?: (error?: Error) => void): this {
