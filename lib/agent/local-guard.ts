@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { SpiffeError } from '../errors.js';
 import { canonicalJson } from '../internal/canonical-json.js';
 import type { JsonRecord } from '../internal/json.js';
+import { checkOptions } from '../internal/options.js';
 import { quote } from '../internal/quote.js';
 import type { AuditLog } from './audit/log.js';
 import { guardedCall, type ToolFunction } from './call.js';
@@ -176,6 +177,7 @@ export class LocalGuard implements Guard {
 
   async accept(request: GrantCarrier, options: AcceptOptions): Promise<Task> {
     refuseNested();
+    checkOptions(options, "{ tool: 'send_email', argsJson: body, issuers: ANY_SPIFFE_ID }");
     if (!this.#tools.has(options.tool))
       throw optionError('a call to accept', `the guard has no tool ${quote(options.tool)}`);
     const verified = await this.#receiver.judge(request, options);

@@ -8,6 +8,7 @@ import {
   createGuard,
   exact,
   functionPolicy,
+  type Guard,
   pathUnder,
   type Task,
   takeAnswer,
@@ -34,11 +35,12 @@ const file = (task: Task, path: Constraint): Promise<unknown> =>
   task.delegate({ to: OTHER, offer: OFFER, tools: { file: { path } } });
 
 describe('the options of a delegation', () => {
+  let guard: Guard;
   let task: Task;
   let good: Parameters<Task['delegate']>[0];
 
   beforeEach(async () => {
-    const guard = await createGuard({
+    guard = await createGuard({
       identity: staticIdentity(TestCa.create('example.org'), AGENT),
       audit: new MemoryLog(),
       policy: functionPolicy(() => true),
@@ -55,6 +57,14 @@ describe('the options of a delegation', () => {
       ),
     );
     good = { to: OTHER, offer: OFFER, tools: { send: { body: wildcard() } } };
+  });
+
+  it('of a call to accept are needed: which tool, with which arguments, by whose grants', async () => {
+    for (const none of [undefined, null, 'send']) {
+      const error = await rejection(guard.accept({ headers: {} } as never, none as never));
+      expect(error).to.include({ code: 'ERR_SPIFFE_OPTION_INVALID' });
+      expect(error.message).to.include('issuers');
+    }
   });
 
   it('are taken when they say who is to hold what, by which key', async () => {
