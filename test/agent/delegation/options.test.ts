@@ -61,7 +61,7 @@ describe('the options of a delegation', () => {
 
   it('of a call to accept are needed: which tool, with which arguments, by whose grants', async () => {
     for (const none of [undefined, null, 'send']) {
-      const error = await rejection(guard.accept({ headers: {} } as never, none as never));
+      const error = await rejection(guard.accept({ headers: {} }, none as never));
       expect(error).to.include({ code: 'ERR_SPIFFE_OPTION_INVALID' });
       expect(error.message).to.include('issuers');
     }
