@@ -129,11 +129,15 @@ export interface Guard {
   readonly tools: readonly ToolDescription[];
   /** The tasks that are open. */
   readonly tasks: readonly Task[];
-  /** Knows of the grants that its own tasks have signed, from the moment in which a task ends: for other guards of this process. */
+  /**
+   * Knows of the grants that its own tasks have signed, and of their SVIDs, from the moment in which a task ends: for other
+   * guards and servers (`liveTasks`) of this process.
+   */
   readonly revocations: RevocationSource;
   /**
    * Makes a request handler that answers with the signed list of what its tasks have signed and the end of a task has
-   * revoked, for the `RevocationLists` of those who take its grants. It goes on when the guard is closed, as long as there
+   * revoked, and of the tasks with an SVID that have ended, for the `RevocationLists` of those who take its grants or let in its
+   * tasks. It goes on when the guard is closed, as long as there
    * is an identity to sign with.
    *
    * @throws SpiffeError `ERR_SPIFFE_OPTION_INVALID`

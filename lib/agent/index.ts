@@ -120,6 +120,7 @@ export type {
 } from './policy/request.js';
 export type { DeclassifyOptions, EndorseOptions } from './relabel.js';
 export { RevocationLists, type RevocationListsOptions } from './revocation/lists.js';
+export { liveTasks } from './revocation/live-tasks.js';
 export type {
   RevocationHandler,
   RevocationHandlerOptions,

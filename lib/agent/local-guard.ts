@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import { SpiffeError } from '../errors.js';
 import { canonicalJson } from '../internal/canonical-json.js';
 import type { JsonRecord } from '../internal/json.js';
@@ -22,6 +21,7 @@ import {
 import { recordGrantRefusal } from './delegation/refusal.js';
 import type { Labels } from './flow/labels.js';
 import { GrantError } from './grant/grant-error.js';
+import { uuidV7 } from './grant/sign.js';
 import type { VerifiedGrant } from './grant/verify.js';
 import type { Guard, GuardedTool } from './guard.js';
 import { watchIdentity } from './identity-watch.js';
@@ -222,7 +222,8 @@ export class LocalGuard implements Guard {
 
   #createTask(plan: TaskPlan, { key, received, verified }: StartedBy): TaskCore {
     const { agent, startSpan } = this.#core;
-    const id = randomUUID();
+    // It tells when: whoever judges an SVID of the task must know which process of the agent it is of.
+    const id = uuidV7(this.#core.clock.now());
     const pins = new Map<string, string>();
     for (const name of plan.rules.keys()) {
       const defined = this.#tools.get(name)?.define();

@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
 import type { JwtSvid } from '../identity/jwt/svid.js';
 import type { ClockTimer } from '../internal/clock.js';
@@ -95,7 +94,7 @@ export class TaskCore {
     guard: GuardCore,
     plan: TaskPlan,
     made: {
-      readonly id?: string;
+      readonly id: string;
       readonly key: TaskKey;
       readonly span: Span;
       readonly pins: ReadonlyMap<string, string>;
@@ -109,7 +108,7 @@ export class TaskCore {
     forget: () => void,
   ) {
     const { purpose, endUser } = plan;
-    const id = made.id ?? randomUUID();
+    const { id } = made;
     this.guard = guard;
     this.plan = plan;
     this.ref = Object.freeze({ id, purpose, ...(endUser !== undefined && { endUser }) });

@@ -51,21 +51,26 @@ export class Publisher {
 
   /** What it answers with now. */
   answer(method: string = 'GET'): { readonly status: number; readonly text: string } {
-    let status = 0;
-    let text = '';
-    this.handler(
-      { method },
-      {
-        writeHead: (code) => {
-          status = code;
-        },
-        end: (body = '') => {
-          text = body;
-        },
-      },
-    );
-    return { status, text };
+    return answerOf(this.handler, method);
   }
+}
+
+/** What a handler answers with now. */
+export function answerOf(handler: RevocationHandler, method: string = 'GET'): ReturnType<Endpoint> {
+  let status = 0;
+  let text = '';
+  handler(
+    { method },
+    {
+      writeHead: (code) => {
+        status = code;
+      },
+      end: (body = '') => {
+        text = body;
+      },
+    },
+  );
+  return { status, text };
 }
 
 /** What stands at a URL: what answers there, or what goes wrong. */

@@ -160,6 +160,7 @@ async function obtain(
     throw wrong('it is no SVID for its key that our bundles verify', cause);
   }
   if (!svid.id.equals(id)) throw wrong(`it is for ${svid.id}`);
+  task.guard.grants.certify(task, svid.notAfter.getTime());
   if (svid.notAfter > expiresAt)
     throw wrong(
       `it is valid until ${svid.notAfter.toISOString()}, and the task ends ${expiresAt.toISOString()}; are the clocks right?`,

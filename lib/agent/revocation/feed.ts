@@ -5,7 +5,7 @@ import type { Clock } from '../../internal/clock.js';
 import { quote } from '../../internal/quote.js';
 import type { GrantStatus } from '../grant/verify.js';
 import { invalid, LONGEST_LIST, type RevocationList, verifyList } from './list.js';
-import { madeAt, type RevocableLink } from './source.js';
+import { madeAt, type RevocableLink, timeOf } from './source.js';
 
 /** What the feeds of one source share. */
 export interface FeedSetting {
@@ -36,10 +36,22 @@ export class Feed {
     const list = this.#list;
     if (list === undefined) return 'unknown';
     if (list.revoked.has(link.jti)) return 'revoked';
+    return this.#answersFor(list, madeAt(link)) ? 'active' : 'unknown';
+  }
+
+  /** What this list says of a task of its publisher. */
+  taskStatus(taskId: string): GrantStatus {
+    const list = this.#list;
+    if (list?.ended === undefined) return 'unknown';
+    if (list.ended.has(taskId)) return 'revoked';
+    const startedAt = timeOf(taskId);
+    return startedAt !== undefined && this.#answersFor(list, startedAt) ? 'active' : 'unknown';
+  }
+
+  /** Its time is not over, and what was made then is of the process that signs it: one before is gone, and its tasks with it. */
+  #answersFor(list: RevocationList, at: number): boolean {
     const { clock, graceMs } = this.#setting;
-    if (clock.now() >= this.#until + graceMs) return 'unknown';
-    // What was signed before its publisher began is of a process that is gone, and its tasks with it.
-    return madeAt(link) < list.since ? 'unknown' : 'active';
+    return clock.now() < this.#until + graceMs && at >= list.since;
   }
 
   /**

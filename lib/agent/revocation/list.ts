@@ -27,10 +27,12 @@ export interface RevocationList {
   readonly expiresAt: number;
   /** It answers for what its publisher has signed from this instant on, milliseconds since 1970. */
   readonly since: number;
-  /** Grows with each change of what is revoked. */
+  /** Grows with each change of what is revoked or has ended. */
   readonly sequence: number;
   /** The ids of tokens. */
   readonly revoked: ReadonlySet<string>;
+  /** The ids of tasks whose SVIDs may not have expired; `undefined` where the publisher says nothing of tasks. */
+  readonly ended: ReadonlySet<string> | undefined;
 }
 
 /** What is put into a list. */
@@ -38,12 +40,13 @@ export interface ListContent {
   readonly since: number;
   readonly sequence: number;
   readonly ids: readonly string[];
+  readonly ended?: readonly string[];
 }
 
 /** Signs a list by an X.509-SVID: a compact JWS, its payload in canonical form, the certificates in its `x5c`. */
 export function signList(
   svid: X509Svid,
-  { since, sequence, ids }: ListContent,
+  { since, sequence, ids, ended }: ListContent,
   now: number,
   validForMs: number,
 ): string {
@@ -58,6 +61,7 @@ export function signList(
     since_ms: since,
     seq: sequence,
     revoked: ids,
+    ...(ended !== undefined && { ended }),
   };
   const header = encode(canonicalJson({ alg: key.algorithm, typ: LIST_TYPE, x5c }));
   const signed = `${header}.${encode(canonicalJson(claims))}`;
@@ -105,20 +109,24 @@ export function verifyList(
     if (!isWhole(value)) throw invalid(what, `its ${name} is no whole number`);
     return value;
   }) as [number, number, number, number];
-  const ids = memberOf(claims, 'revoked');
   need(memberOf(claims, 'iss') === publisher.toString(), 'its iss is not its signer');
   need(exp > iat && (exp - iat) * 1000 <= LONGEST_VALID_MS, 'it is not valid for up to 10 minutes');
   need(iat * 1000 <= now + SKEW * 1000, 'it is dated in the future');
   need(since <= now + SKEW * 1000, 'it begins in the future');
   need(exp * 1000 > now, 'it is stale: it has expired');
-  if (!isArray(ids) || !ids.every((id) => typeof id === 'string'))
-    throw invalid(what, 'its revoked is no array of texts');
+  const idsIn = (name: string): ReadonlySet<string> => {
+    const ids = memberOf(claims, name);
+    if (!isArray(ids) || !ids.every((id) => typeof id === 'string'))
+      throw invalid(what, `its ${name} is no array of texts`);
+    return new Set(ids);
+  };
   return {
     issuedAt: iat * 1000,
     expiresAt: exp * 1000,
     since,
     sequence,
-    revoked: new Set(ids),
+    revoked: idsIn('revoked'),
+    ended: memberOf(claims, 'ended') === undefined ? undefined : idsIn('ended'),
   };
 }
 

@@ -8,7 +8,7 @@ import type { GrantStatus } from '../grant/verify.js';
 import { checkCount, checkFunction, checkMembers, checkText, optionError } from '../options.js';
 import { Feed, type FeedSetting } from './feed.js';
 import { Polling } from './polling.js';
-import { agentOf, type RevocableLink, type RevocationSource, worst } from './source.js';
+import { agentOf, isTask, type RevocableLink, type RevocationSource, worst } from './source.js';
 import { Watchers } from './watchers.js';
 
 /** Options of {@link RevocationLists.open}. */
@@ -88,6 +88,15 @@ export class RevocationLists implements RevocationSource {
     const feeds = this.#feeds.get(by) ?? this.#feeds.get(agentOf(by)) ?? [];
     // Which of several processes signed it is not known: none may have revoked it, and each must know that.
     return worst(feeds.map((feed) => feed.status(link)));
+  }
+
+  /** Of a task: `active` when its agent has listed all that have ended, and not this one. */
+  taskStatus(id: SpiffeId): GrantStatus {
+    const task = id.toString();
+    if (this.#closing.signal.aborted || !isTask(task)) return 'unknown';
+    const feeds = this.#feeds.get(agentOf(task)) ?? [];
+    const taskId = task.slice(task.lastIndexOf('/') + 1);
+    return worst(feeds.map((feed) => feed.taskStatus(taskId)));
   }
 
   watch(listener: () => void): () => void {

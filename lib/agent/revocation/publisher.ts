@@ -63,14 +63,14 @@ export class RevocationPublisher {
   list(): string {
     const svid = this.#source.svid();
     const now = this.#clock.now();
-    const { sequence, ids } = this.#grants.revoked();
+    const { sequence, ids, ended } = this.#grants.revoked();
     const key = `${sequence} ${svid.serialNumber}`;
     const last = this.#last;
     const isFresh = last !== undefined && now >= last.at && now - last.at < this.#validForMs / 3;
     if (isFresh && last.key === key) return last.text;
     const text = signList(
       svid,
-      { since: this.#grants.since, sequence, ids },
+      { since: this.#grants.since, sequence, ids, ended },
       now,
       this.#validForMs,
     );

@@ -30,6 +30,8 @@ const link = (jti: string, by: SpiffeId = OWN): Parameters<IssuedGrants['status'
   issuedAt: NOW,
 });
 
+const after = (ttlMs: number): number => NOW.getTime() + ttlMs;
+
 describe('the grants that a guard has issued', () => {
   let clock: FakeClock;
   let grants: IssuedGrants;
@@ -38,6 +40,9 @@ describe('the grants that a guard has issued', () => {
     clock = new FakeClock(NOW);
     grants = new IssuedGrants(clock, AGENT, 3);
   });
+
+  const statuses = (...ids: readonly string[]): readonly string[] =>
+    ids.map((id) => grants.taskStatus(SpiffeId.parse(id)));
 
   it('are revoked with the task that issued them, and no others are', () => {
     grants.add(open('one'), grant('a'));
@@ -114,9 +119,9 @@ describe('the grants that a guard has issued', () => {
     const { sequence, ids } = grants.revoked();
     expect(ids).to.deep.equal(['short', 'long']);
     clock.advance(60_999);
-    expect(grants.revoked()).to.deep.equal({ sequence, ids });
+    expect(grants.revoked()).to.deep.equal({ sequence, ids, ended: [] });
     clock.advance(1);
-    expect(grants.revoked()).to.deep.equal({ sequence: sequence + 1, ids: ['long'] });
+    expect(grants.revoked()).to.deep.equal({ sequence: sequence + 1, ids: ['long'], ended: [] });
     expect(grants.size).to.equal(1);
   });
 
@@ -130,6 +135,60 @@ describe('the grants that a guard has issued', () => {
     clock.advance(61_000);
     grants.add(open('two'), grant('d'));
     expect(grants.status(link('d'))).to.equal('active');
+  });
+
+  describe('and the tasks that have had an SVID', () => {
+    it('are known by their SPIFFE ID, ended or not, and no others are', () => {
+      grants.certify(open('one'), after(1_000));
+      grants.certify(open('two'), after(1_000));
+      grants.endTask('one');
+      grants.endTask('without-svid');
+      const ours = ['one', 'two', 'other', 'without-svid'].map((id) => `${AGENT}/task/${id}`);
+      expect(statuses(...ours)).to.deep.equal(['revoked', 'active', 'unknown', 'unknown']);
+      const others = [AGENT, `${AGENT}/one`, `${OTHER}/task/two`, `${AGENT}/task/x/task/two`];
+      expect(statuses(...others)).to.deep.equal(['unknown', 'unknown', 'unknown', 'unknown']);
+      expect(grants.revoked().ended).to.deep.equal(['one']);
+    });
+
+    it('leave a minute after the last of their SVIDs has expired, and not before', () => {
+      grants.certify(open('one'), after(1_000));
+      grants.certify(open('one'), after(5_000));
+      grants.certify(open('one'), after(2_000));
+      grants.endTask('one');
+      const { sequence } = grants.revoked();
+      clock.advance(64_999);
+      expect(grants.revoked()).to.deep.equal({ sequence, ids: [], ended: ['one'] });
+      clock.advance(1);
+      expect(grants.revoked()).to.deep.equal({ sequence: sequence + 1, ids: [], ended: [] });
+      expect(grants.size).to.equal(0);
+    });
+
+    it('are listed at once when their SVID comes after their end', () => {
+      const error = new DeniedError({ reason: 'task-ended', message: 'it is over', policies: [] });
+      let told = 0;
+      grants.watch(() => {
+        told += 1;
+      });
+      const { sequence } = grants.revoked();
+      grants.certify({ ...open('one'), ended: () => error }, after(1_000));
+      expect(grants.revoked()).to.deep.equal({ sequence: sequence + 1, ids: [], ended: ['one'] });
+      expect(told).to.equal(1);
+    });
+
+    it('share the room of the grants: what cannot be listed is refused, and none forgotten for it', () => {
+      grants.certify(open('one'), after(1_000));
+      grants.certify(open('two'), after(1_000));
+      grants.add(open('one'), grant('a', 1_000));
+      grants.endTask('one');
+      const full = /3 that have not expired/;
+      expect(() => grants.certify(open('three'), after(1_000))).to.throw(full);
+      expect(() => grants.add(open('two'), grant('b'))).to.throw(full);
+      grants.certify(open('two'), after(2_000));
+      expect(grants.revoked()).to.deep.include({ ids: ['a'], ended: ['one'] });
+      clock.advance(61_000);
+      grants.certify(open('three'), after(120_000));
+      expect(statuses(`${AGENT}/task/three`)).to.deep.equal(['active']);
+    });
   });
 
   for (const [how, end] of [

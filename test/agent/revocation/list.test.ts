@@ -46,6 +46,14 @@ describe('a list of revoked grants', () => {
     read(written({ ...HEADER, kid: 'ignored' }, { ...GOOD, more: 'ignored' }));
   });
 
+  it('says which tasks have ended, or nothing of them', () => {
+    expect([...(read(written(HEADER, { ...GOOD, ended: ['t'] })).ended ?? [])]).to.deep.equal([
+      't',
+    ]);
+    expect(read(written(HEADER, { ...GOOD, ended: [] })).ended?.size).to.equal(0);
+    expect(read(written(HEADER, GOOD)).ended).to.equal(undefined);
+  });
+
   for (const [what, says, header] of [
     ['the type of a token', /header/, { ...HEADER, typ: 'aat+jwt' }],
     ['no type', /header/, { alg: 'ES256', x5c }],
@@ -81,6 +89,8 @@ describe('a list of revoked grants', () => {
     ['nothing of what is revoked', /its revoked/, { ...GOOD, revoked: undefined }],
     ['something else in place of what is revoked', /its revoked/, { ...GOOD, revoked: { a: 1 } }],
     ['an id that is no text', /its revoked/, { ...GOOD, revoked: ['a', 7] }],
+    ['something else in place of ended tasks', /its ended/, { ...GOOD, ended: 'a' }],
+    ['an ended task that is no text', /its ended/, { ...GOOD, ended: ['a', null] }],
     ['a member twice', /payload/, JSON.stringify(GOOD).replace('{', '{"revoked":[],')],
     ['something that is no object', /payload/, '[]'],
   ] as const) {

@@ -42,7 +42,7 @@ describe('lists of revoked grants', () => {
       });
       const at = NOW.getTime() / 1000;
       expect(Buffer.from(payload, 'base64url').toString()).to.equal(
-        `{"exp":${at + 15},"iat":${at},"iss":"${RESEARCHER}","revoked":[],"seq":1,"since_ms":${NOW.getTime()}}`,
+        `{"ended":[],"exp":${at + 15},"iat":${at},"iss":"${RESEARCHER}","revoked":[],"seq":1,"since_ms":${NOW.getTime()}}`,
       );
     });
 
