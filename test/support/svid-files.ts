@@ -9,6 +9,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { threadId } from 'node:worker_threads';
 import { verifyX509Svid, type X509Bundle, X509Bundles, type X509Svid } from 'agent-spiffe';
 import type { Clock, TestCa } from 'agent-spiffe/testing';
 import { writePem } from '#lib/internal/pem.js';
@@ -74,7 +75,8 @@ let generations = 0;
 /** Replaces all files by a swap of `..data`, and removes the old ones at once, as Kubernetes does. */
 export function swapGeneration(directory: string, pems: Pems): void {
   generations += 1;
-  const fresh = `..2026_${generations}`;
+  // Each thread counts for itself.
+  const fresh = `..2026_${threadId}_${generations}`;
   mkdirSync(join(directory, fresh));
   writeInPlace(join(directory, fresh), pems);
   const link = join(directory, '..data');

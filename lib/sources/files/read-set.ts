@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { lstat, open, readdir, realpath } from 'node:fs/promises';
+import { open, readdir, readlink, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SpiffeError } from '../../errors.js';
 import { quote } from '../../internal/quote.js';
@@ -53,10 +53,7 @@ export async function readSet(
     if (base.whole || (before !== undefined && same(set, before))) return set;
     before = set;
   }
-  throw new UnsettledError(
-    'ERR_SPIFFE_FILES_INVALID',
-    `cannot read the files in ${quote(directory)}: they change faster than they can be read`,
-  );
+  throw unsettled(directory);
 }
 
 interface Generation {
@@ -68,12 +65,33 @@ interface Generation {
 /** Where the files of the present generation are. */
 async function generation(directory: string): Promise<Generation> {
   const link = join(directory, DATA_LINK);
-  try {
-    await lstat(link);
-  } catch {
-    return { path: await resolve(directory), whole: false };
+  for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
+    const target = await targetOf(link);
+    if (target === undefined) return { path: await resolve(directory), whole: false };
+    try {
+      return { path: await realpath(link), whole: true };
+    } catch (cause) {
+      // The link may have been replaced, and what it led to removed, between two steps of the way.
+      if ((await targetOf(link)) === target) throw unreadable(link, cause);
+    }
   }
-  return { path: await resolve(link), whole: true };
+  throw unsettled(directory);
+}
+
+/** Where a link leads, itself alone; empty for something that is no link, `undefined` for nothing. */
+async function targetOf(link: string): Promise<string | undefined> {
+  try {
+    return await readlink(link);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EINVAL' ? '' : undefined;
+  }
+}
+
+function unsettled(directory: string): UnsettledError {
+  return new UnsettledError(
+    'ERR_SPIFFE_FILES_INVALID',
+    `cannot read the files in ${quote(directory)}: they change faster than they can be read`,
+  );
 }
 
 async function resolve(path: string): Promise<string> {
