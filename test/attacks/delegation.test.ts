@@ -14,6 +14,7 @@ import { expect } from 'chai';
 import { deriveGrant, issueRootGrant } from '#lib/agent/grant/issue.js';
 import { proveGrant } from '#lib/agent/grant/prove.js';
 import type { GrantSigner } from '#lib/agent/grant/sign.js';
+import type { GrantStatus } from '#lib/agent/grant/verify.js';
 import { TaskKey } from '#lib/agent/task-key.js';
 import { type MailService, mailService } from '../agent/delegation/mail-service.js';
 import {
@@ -191,6 +192,24 @@ describe('attack: delegation, over mutual TLS', () => {
     const offer = researcher.guard.offer();
     const again = task.delegate({ to: RESEARCHER, offer, tools: MAY });
     expect(await rejection(again)).to.include({ code: 'ERR_SPIFFE_TASK_ENDED' });
+  });
+
+  it('a grant that is revoked elsewhere is refused by the very guard whose task has signed it', async () => {
+    let elsewhere: GrantStatus = 'unknown';
+    const signer = await world.party(MAILER, { revocation: { status: () => elsewhere } } as object);
+    const post = await mailService(world, signer);
+    const own = await signer.guard.startTask(taskOf(MAY));
+    const offer = researcher.guard.offer();
+    const given = await own.delegate({ to: RESEARCHER, offer, tools: MAY });
+    const work = await researcher.guard.startDelegated(wireOf(given), {
+      from: AGENTS,
+      purpose: 'write',
+    });
+    const send = async (): Promise<Answer> =>
+      await sendAs(researcher, (await shown(work)).headers(), BODY, post);
+    expect((await send()).status).to.equal(200);
+    elsewhere = 'revoked';
+    expect(await send()).to.deep.equal({ status: 403, step: 'revoked' });
   });
 
   it('a grant whose revocation nobody can tell of is refused', async () => {

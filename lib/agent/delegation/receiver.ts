@@ -9,7 +9,6 @@ import { demand, GrantError } from '../grant/grant-error.js';
 import { GrantUsage } from '../grant/grant-usage.js';
 import { readChain } from '../grant/known-chains.js';
 import { DEFAULT_LIMITS } from '../grant/limits.js';
-import type { GrantLink } from '../grant/link.js';
 import {
   GRANT_HEADER,
   GRANT_PROOF_HEADER,
@@ -18,7 +17,7 @@ import {
   presentationFromJson,
 } from '../grant/presentation.js';
 import { ReplayCache } from '../grant/replay-cache.js';
-import { type GrantStatus, type VerifiedGrant, verifyGrant } from '../grant/verify.js';
+import { type VerifiedGrant, verifyGrant } from '../grant/verify.js';
 import { checkMembers, checkText } from '../options.js';
 import type { TaskOptions } from '../task-options.js';
 import { WORST } from './labels.js';
@@ -122,7 +121,7 @@ export class GrantReceiver {
     { tool, argsJson, tools = {} }: AcceptOptions,
     isIssuer: PeerPredicate,
   ): VerifiedGrant {
-    const { agent, identity, clock } = this.#guard;
+    const { agent, identity, clock, revocation } = this.#guard;
     demand(caller !== undefined, 'peer', 'mutual TLS has shown nobody');
     const now = new Date(clock.now());
     const { bundles } = identity.x509;
@@ -139,15 +138,9 @@ export class GrantReceiver {
       replay: this.#replay,
       usage: this.#usage,
       ...(rules && { problem: (args) => rules.problem(args) }),
-      isRevoked: (_, link) => this.#status(link),
+      isRevoked: (_, link) => revocation.status(link),
       now,
     });
-  }
-
-  #status(link: GrantLink): GrantStatus {
-    const { grants, revocation } = this.#guard;
-    const own = grants.status(link);
-    return own === 'unknown' ? (revocation?.status(link) ?? 'unknown') : own;
   }
 }
 

@@ -151,14 +151,9 @@ export class TaskGrants {
       now: new Date(guard.clock.now()),
       ...(audience !== undefined && { audience }),
     });
-    const link = readOwnGrant(token, leaf.sub);
-    const grant = {
-      ...parent,
-      chain: [...parent.chain, token],
-      ids: Object.freeze([...parent.ids, link.jti]),
-      leaf: link,
-      links: Object.freeze([...parent.links, link]),
-    };
+    const given = { chain: [...parent.chain, token], issuer: parent.issuer };
+    const links = [...parent.links, readOwnGrant(token, leaf.sub)];
+    const grant = heldGrant(given, links, parent.rootIssuer);
     await this.#putOnRecord('grant.derive', grant);
     return grant;
   }
