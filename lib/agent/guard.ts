@@ -190,22 +190,11 @@ export async function createGuardWith(options: GuardOptions, clock: Clock): Prom
       'evaluateOnly of a guard',
       `${quote(evaluateOnly)} is neither true nor false`,
     );
-  if (
-    credentials !== undefined &&
-    typeof (credentials as Partial<TaskCredentials>).issue !== 'function'
-  )
-    throw optionError(
-      'the credentials of a guard',
-      'they have no issue; give taskCredentials({ … })',
-    );
-  if (
-    revocation !== undefined &&
-    typeof (revocation as Partial<RevocationSource>).status !== 'function'
-  )
-    throw optionError(
-      'the revocation of a guard',
-      'it has no status; give what RevocationLists.open({ … }) resolved to',
-    );
+  if (approver !== undefined) needMethod('approver', approver, 'ask', '{ ask: … }');
+  if (credentials !== undefined)
+    needMethod('credentials', credentials, 'issue', 'taskCredentials({ … })');
+  if (revocation !== undefined)
+    needMethod('revocation', revocation, 'status', 'what RevocationLists.open({ … }) resolved to');
   const policyTimeoutMs = checkDuration('policyTimeoutMs', options.policyTimeoutMs ?? 1_000);
   const approvalTimeoutMs = checkDuration(
     'approvalTimeoutMs',

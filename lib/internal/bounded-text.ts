@@ -16,12 +16,20 @@ export async function textWithin(
     const text = await response.text();
     return text.length > most ? undefined : text;
   }
+  return (await bytesWithin(body, most))?.toString('utf8');
+}
+
+/** All of a stream, such as the body of a request; `undefined` for one of more than `most` bytes, of which it lets go. */
+export async function bytesWithin(
+  stream: AsyncIterable<Uint8Array>,
+  most: number,
+): Promise<Buffer | undefined> {
   const chunks: Uint8Array[] = [];
   let length = 0;
-  for await (const chunk of body) {
+  for await (const chunk of stream) {
     length += chunk.length;
     if (length > most) return undefined;
     chunks.push(chunk);
   }
-  return Buffer.concat(chunks).toString('utf8');
+  return Buffer.concat(chunks);
 }

@@ -4,14 +4,13 @@ import type { SpiffeId } from '../../identity/spiffe-id.js';
 import { EXTENSION_REQUEST, SUBJECT_ALT_NAME } from '../../identity/x509/certificate-request.js';
 import { X509Svid } from '../../identity/x509/svid.js';
 import * as der from '../../internal/der-writer.js';
+import { P256_COORDINATE, P256_SPKI_HEAD } from '../../internal/p256-spki.js';
 
 const ECDSA_WITH_SHA256 = '1.2.840.10045.4.3.2';
 const CRITICAL = Buffer.of(0x01, 0x01, 0xff);
 const OCTET_STRING = 0x04;
 
-const EC_PUBLIC_KEY = '1.2.840.10045.2.1';
-const P_256 = '1.2.840.10045.3.1.7';
-const COORDINATE = 32;
+const SPKI_HEAD = Buffer.from(P256_SPKI_HEAD, 'hex');
 
 /**
  * The key that a task's SVID certifies: made for the one task, and gone with it. P-256, since SPIRE
@@ -27,20 +26,17 @@ export class CredentialKey {
     const pair = createECDH('prime256v1');
     const point = pair.generateKeys();
     // It comes without the zeros that it begins with.
-    const secret = Buffer.alloc(COORDINATE);
+    const secret = Buffer.alloc(P256_COORDINATE);
     const scalar = pair.getPrivateKey();
-    scalar.copy(secret, COORDINATE - scalar.length);
-    const x = point.toString('base64url', 1, 1 + COORDINATE);
-    const y = point.toString('base64url', 1 + COORDINATE);
+    scalar.copy(secret, P256_COORDINATE - scalar.length);
+    const x = point.toString('base64url', 1, 1 + P256_COORDINATE);
+    const y = point.toString('base64url', 1 + P256_COORDINATE);
     const d = secret.toString('base64url');
     secret.fill(0);
     scalar.fill(0);
     this.#key = createPrivateKey({ key: { kty: 'EC', crv: 'P-256', x, y, d }, format: 'jwk' });
-    const algorithm = der.sequence(
-      der.objectIdentifier(EC_PUBLIC_KEY),
-      der.objectIdentifier(P_256),
-    );
-    this.#spki = der.sequence(algorithm, der.octetBits(point));
+    // The head holds the octet that says that the point is whole.
+    this.#spki = Buffer.concat([SPKI_HEAD, point.subarray(1)]);
   }
 
   /** A PKCS#10 request (RFC 2986) for an SVID of this ID, and for nothing else. */

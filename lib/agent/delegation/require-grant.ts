@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Http2ServerRequest } from 'node:http2';
 import { SpiffeError } from '../../errors.js';
 import { parsePeerRule } from '../../identity/peer-rule.js';
+import { bytesWithin } from '../../internal/bounded-text.js';
 import { checkLogger, type Logger, SILENT } from '../../log.js';
 import { GrantError } from '../grant/grant-error.js';
 import type { Guard } from '../guard.js';
@@ -95,11 +96,13 @@ export function requireGrant(guard: Guard, options: RequireGrantOptions): GrantM
         end();
       });
       try {
-        const argsJson = await readBody(request, maxBytes);
-        if (argsJson === undefined) {
+        const body = await bytesWithin(request, maxBytes);
+        if (body === undefined) {
           refuse(response, 413, 'too_long');
           return;
         }
+        // What is no UTF-8 becomes what no signature is for.
+        const argsJson = body.toString('utf8');
         task = await guard.accept(request, { ...accept, argsJson });
         if (isOver) {
           end();
@@ -153,19 +156,4 @@ function refuse(response: GrantedResponse, status: number, error: string, step?:
   // RFC 9110 11.6.1: a 401 names a scheme.
   if (status === 401) response.setHeader('www-authenticate', 'SPIFFE-Grant');
   response.end(JSON.stringify({ error, step }));
-}
-
-async function readBody(
-  request: IncomingMessage | Http2ServerRequest,
-  most: number,
-): Promise<string | undefined> {
-  const chunks: Buffer[] = [];
-  let length = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    length += chunk.length;
-    if (length > most) return undefined;
-    chunks.push(chunk);
-  }
-  // What is no UTF-8 becomes what no signature is for.
-  return Buffer.concat(chunks).toString('utf8');
 }

@@ -4,7 +4,7 @@ import type { GrantRef } from '../audit/events.js';
 import type { GrantStatus } from '../grant/verify.js';
 import { optionError } from '../options.js';
 import type { TaskCore } from '../task-core.js';
-import { agentOf, isTask, type RevocableLink, type RevocationSource } from './source.js';
+import { agentOf, isTask, type RevocableLink, type RevocationSource, taskIdOf } from './source.js';
 import { Watchers } from './watchers.js';
 
 /** How long a revoked token stays listed past its expiry: a verifier's clock may be behind ours. */
@@ -132,7 +132,7 @@ export class IssuedGrants implements RevocationSource {
   taskStatus(id: SpiffeId): GrantStatus {
     const task = id.toString();
     if (!isTask(task) || agentOf(task) !== this.#agent) return 'unknown';
-    const certified = this.#certified.get(task.slice(task.lastIndexOf('/') + 1));
+    const certified = this.#certified.get(taskIdOf(task));
     if (certified === undefined) return 'unknown';
     return certified.hasEnded ? 'revoked' : 'active';
   }

@@ -8,7 +8,14 @@ import type { GrantStatus } from '../grant/verify.js';
 import { checkCount, checkFunction, checkMembers, checkText, optionError } from '../options.js';
 import { Feed, type FeedSetting } from './feed.js';
 import { Polling } from './polling.js';
-import { agentOf, isTask, type RevocableLink, type RevocationSource, worst } from './source.js';
+import {
+  agentOf,
+  isTask,
+  type RevocableLink,
+  type RevocationSource,
+  taskIdOf,
+  worst,
+} from './source.js';
 import { Watchers } from './watchers.js';
 
 /** Options of {@link RevocationLists.open}. */
@@ -95,8 +102,7 @@ export class RevocationLists implements RevocationSource {
     const task = id.toString();
     if (this.#closing.signal.aborted || !isTask(task)) return 'unknown';
     const feeds = this.#feeds.get(agentOf(task)) ?? [];
-    const taskId = task.slice(task.lastIndexOf('/') + 1);
-    return worst(feeds.map((feed) => feed.taskStatus(taskId)));
+    return worst(feeds.map((feed) => feed.taskStatus(taskIdOf(task))));
   }
 
   watch(listener: () => void): () => void {

@@ -62,6 +62,11 @@ export function agentOf(id: string): string {
   return id.replace(TASK_SUFFIX, '');
 }
 
+/** The id of a task, the last segment of its SPIFFE ID. */
+export function taskIdOf(id: string): string {
+  return id.slice(id.lastIndexOf('/') + 1);
+}
+
 /**
  * When a token was made, in milliseconds, as far as it says. Whoever signs it puts the time in its id (UUID version 7,
  * RFC 9562 5.7), which is finer than `iat`; another id leaves `iat`.

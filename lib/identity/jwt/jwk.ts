@@ -2,6 +2,7 @@ import type { KeyObject } from 'node:crypto';
 import { decodeBase64url } from '../../internal/base64url.js';
 import { nodeCrypto } from '../../internal/crypto.js';
 import { isJsonObject, type JsonObject, member } from '../../internal/json.js';
+import { P256_SPKI_HEAD } from '../../internal/p256-spki.js';
 import type { JwtKeyKind } from './algorithms.js';
 
 /** A public key that may verify JWT-SVIDs. */
@@ -99,7 +100,7 @@ function make(
  * an SPKI too. Such a key is also a little sooner done with each signature.
  */
 const SPKI_HEADS: ReadonlyMap<JwtKeyKind, string> = new Map([
-  ['P-256', '3059301306072a8648ce3d020106082a8648ce3d03010703420004'],
+  ['P-256', P256_SPKI_HEAD],
   ['P-384', '3076301006072a8648ce3d020106052b8104002203620004'],
   ['P-521', '30819b301006072a8648ce3d020106052b810400230381860004'],
 ]);

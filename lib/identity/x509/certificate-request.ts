@@ -1,6 +1,7 @@
 import type { KeyObject } from 'node:crypto';
 import { nodeCrypto } from '../../internal/crypto.js';
 import * as der from '../../internal/der.js';
+import { P256_COORDINATE, P256_SPKI_HEAD } from '../../internal/p256-spki.js';
 import { readKeyKind } from './key-kind.js';
 import { readSignatureAlgorithm, verifySignature } from './signature.js';
 
@@ -53,17 +54,15 @@ export function readCertificateRequest(bytes: Uint8Array): CertificateRequest {
   return { uri, spki: key.whole, publicKey };
 }
 
-/** What a SubjectPublicKeyInfo of P-256 begins with: all but the coordinates of the point. */
-const P_256 = Buffer.from('3059301306072a8648ce3d020106082a8648ce3d03010703420004', 'hex');
-const COORDINATE = 32;
+const P_256 = Buffer.from(P256_SPKI_HEAD, 'hex');
 
 function readKey(spki: Uint8Array): KeyObject {
   const key = Buffer.from(spki);
   try {
-    if (key.length === P_256.length + 2 * COORDINATE && key.indexOf(P_256) === 0) {
+    if (key.length === P_256.length + 2 * P256_COORDINATE && key.indexOf(P_256) === 0) {
       // OpenSSL reads a point in half the time that it takes to find out what DER is.
-      const x = key.toString('base64url', P_256.length, P_256.length + COORDINATE);
-      const y = key.toString('base64url', P_256.length + COORDINATE);
+      const x = key.toString('base64url', P_256.length, P_256.length + P256_COORDINATE);
+      const y = key.toString('base64url', P_256.length + P256_COORDINATE);
       return nodeCrypto().createPublicKey({
         key: { kty: 'EC', crv: 'P-256', x, y },
         format: 'jwk',

@@ -7,6 +7,7 @@ import { type PeerPredicate, type PeerRule, parsePeerRule } from '../../identity
 import type { Identity } from '../../identity/source.js';
 import type { SpiffeId } from '../../identity/spiffe-id.js';
 import { type Clock, SYSTEM_CLOCK } from '../../internal/clock.js';
+import { goneSignal } from '../../internal/gone-signal.js';
 import { checkDuration, checkOptions } from '../../internal/options.js';
 import { quote } from '../../internal/quote.js';
 import { checkLogger, type Logger, SILENT } from '../../log.js';
@@ -189,13 +190,4 @@ function send(response: ServerResponse, status: number, body: object): void {
     'cache-control': 'no-store',
   });
   response.end(text);
-}
-
-/** Aborts when the caller is gone before it was answered. */
-function goneSignal(response: ServerResponse): AbortSignal {
-  const gone = new AbortController();
-  response.once('close', () => {
-    if (!response.writableFinished) gone.abort();
-  });
-  return gone.signal;
 }

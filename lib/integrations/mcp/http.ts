@@ -28,21 +28,6 @@ export function toRequest(
   }
 }
 
-/** All that a request brings; `undefined` when that is more than `most` bytes. */
-export async function readAll(
-  incoming: IncomingMessage,
-  most: number,
-): Promise<Uint8Array | undefined> {
-  const chunks: Buffer[] = [];
-  let length = 0;
-  for await (const chunk of incoming as AsyncIterable<Buffer>) {
-    length += chunk.length;
-    if (length > most) return undefined;
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks);
-}
-
 /** Sends a response of the web as one of node:http. */
 export async function sendResponse(response: Response, outgoing: ServerResponse): Promise<void> {
   outgoing.writeHead(response.status, Object.fromEntries(response.headers));
@@ -53,13 +38,4 @@ export async function sendResponse(response: Response, outgoing: ServerResponse)
   // The head of a stream of events goes out before the first of them.
   outgoing.flushHeaders();
   await pipeline(Readable.fromWeb(response.body), outgoing);
-}
-
-/** Aborts when the caller is gone before it was answered. */
-export function goneSignal(outgoing: ServerResponse): AbortSignal {
-  const gone = new AbortController();
-  outgoing.once('close', () => {
-    if (!outgoing.writableFinished) gone.abort();
-  });
-  return gone.signal;
 }

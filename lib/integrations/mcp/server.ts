@@ -6,10 +6,12 @@ import type { TaskOptions } from '../../agent/task-options.js';
 import { peerOf } from '../../bindings/http/peer.js';
 import { type PeerRule, parsePeerRule } from '../../identity/peer-rule.js';
 import type { SpiffeId } from '../../identity/spiffe-id.js';
+import { bytesWithin } from '../../internal/bounded-text.js';
+import { goneSignal } from '../../internal/gone-signal.js';
 import { parseStrictJson, plainJson } from '../../internal/strict-json.js';
 import { checkLogger, type Logger, SILENT } from '../../log.js';
 import { Desk } from './desk.js';
-import { goneSignal, readAll, sendResponse, toRequest } from './http.js';
+import { sendResponse, toRequest } from './http.js';
 import { toolsOf } from './listing.js';
 import { INTERNAL_ERROR, INVALID_REQUEST, REFUSED, refuseRequest } from './refusals.js';
 import { loadSdk } from './sdk.js';
@@ -114,7 +116,7 @@ async function answer(
       return;
     }
     const { caller, may } = admitted;
-    const body = grants ? await readAll(request, LONGEST_BODY) : undefined;
+    const body = grants ? await bytesWithin(request, LONGEST_BODY) : undefined;
     const isJudgeable = !grants || (body !== undefined && isPlain(body));
     const web = isJudgeable ? toRequest(request, gone, body) : undefined;
     if (web === undefined) {
